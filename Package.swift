@@ -1,0 +1,103 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let jwtKit = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
+let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+
+let package = Package(
+    name: "linkspan",
+    products: [
+        .executable(name: "linkspan", targets: ["linkspan"]),
+        .library(name: "LinkspanServer", targets: ["LinkspanServer"]),
+        .library(name: "LinkspanCommand", targets: ["LinkspanCommand"]),
+        .library(name: "LinkspanBridgeKit", targets: ["LinkspanBridgeKit"]),
+        .library(name: "LinkspanBridgeTesting", targets: ["LinkspanBridgeTesting"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+    ],
+    targets: [
+        // Pure: values in, values out.
+        .target(name: "LinkspanWire", swiftSettings: strict),
+        .target(
+            name: "LinkspanBridgeKit", dependencies: [nioCore, logging, "CLinkspanLinux"], swiftSettings: strict),
+        .systemLibrary(name: "CLinkspanLinux"),
+        .target(
+            name: "LinkspanCore", dependencies: ["LinkspanWire", "LinkspanBridgeKit", nioCore],
+            swiftSettings: strict),
+
+        // Edges: sockets, files, threads.
+        .target(
+            name: "LinkspanServer",
+            dependencies: [
+                "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", nioCore, nioPosix, nioHTTP1, nioWebSocket,
+                nioSSL, logging, lifecycle, jwtKit, asyncHTTPClient,
+            ], swiftSettings: strict),
+        .target(
+            name: "LinkspanConfig",
+            dependencies: ["LinkspanCore", "LinkspanBridgeKit", "LinkspanWire", nioCore, yams],
+            swiftSettings: strict),
+        .target(
+            name: "LinkspanClient",
+            dependencies: ["LinkspanWire", nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL, logging],
+            swiftSettings: strict),
+
+        // One bridge each, over one C library each.
+        .systemLibrary(
+            name: "CLinkspanMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
+        .systemLibrary(name: "CLinkspanHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(
+            name: "CLinkspanRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"])]),
+        .target(
+            name: "LinkspanMQTT", dependencies: ["LinkspanBridgeKit", "CLinkspanMosquitto", nioCore, logging],
+            swiftSettings: strict),
+        .target(
+            name: "LinkspanRedis",
+            dependencies: ["LinkspanBridgeKit", "CLinkspanHiredis", nioCore, nioPosix, nioSSL, logging],
+            swiftSettings: strict),
+        .target(
+            name: "LinkspanAMQP", dependencies: ["LinkspanBridgeKit", "CLinkspanRabbitMQ", nioCore, logging],
+            swiftSettings: strict),
+        .target(
+            name: "LinkspanBridgeTesting", dependencies: ["LinkspanBridgeKit", nioCore, logging],
+            swiftSettings: strict),
+
+        // The command line and the wiring, as a library, so that a binary with bridges of its own is a main of three lines.
+        .target(
+            name: "LinkspanCommand",
+            dependencies: [
+                "LinkspanServer", "LinkspanConfig", "LinkspanClient", "LinkspanCore", "LinkspanWire",
+                "LinkspanBridgeKit", "LinkspanMQTT", "LinkspanRedis", "LinkspanAMQP", nioCore, nioPosix, logging,
+                lifecycle, unixSignals, arguments, hummingbird,
+            ], swiftSettings: strict),
+        .executableTarget(name: "linkspan", dependencies: ["LinkspanCommand"], swiftSettings: strict),
+    ]
+)

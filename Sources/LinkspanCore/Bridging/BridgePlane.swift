@@ -1,0 +1,92 @@
+public import LinkspanBridgeKit
+public import NIOCore
+
+/// Stands for one configured bridge on the publish path; index into the host's table, stable for the life of a configuration.
+public struct BridgeIndex: Hashable, Sendable {
+    public let value: Int
+    public init(_ value: Int) { self.value = value }
+}
+
+/// How one channel leaves through one bridge; looked up once per channel and kept by its owner.
+public struct EgressRoute: Sendable, Hashable {
+    public var bridge: BridgeIndex
+    /// The upstream name of the channel; nil when it cannot be expressed there (too long), and each publish is then counted as dropped.
+    public var name: String?
+    /// Bridges whose ingress may leave here: bit `n` stands for ``BridgeIndex`` `n`.
+    public var transit: UInt64
+
+    public init(bridge: BridgeIndex, name: String?, transit: UInt64 = 0) {
+        self.bridge = bridge
+        self.name = name
+        self.transit = transit
+    }
+}
+
+/// One envelope offered to a bridge by the owner of its channel.
+public struct EgressOffer: Sendable {
+    /// From ``EgressRoute/name``.
+    public var name: String?
+    public var data: ByteBuffer
+    public var header: EnvelopeHeader
+
+    public init(name: String?, data: ByteBuffer, header: EnvelopeHeader) {
+        self.name = name
+        self.data = data
+        self.header = header
+    }
+}
+
+/// One envelope that a bridge received, mapped to its channel, before the owner judged it.
+public struct IngressEnvelope: Sendable {
+    public var envelope: Envelope
+    public init(_ envelope: Envelope) { self.envelope = envelope }
+}
+
+/// What became of a batch of ingress envelopes.
+public struct IngressTally: Sendable, Hashable {
+    public var delivered = 0
+    /// Delivered after a later one of the same channel; also counted in `delivered`.
+    public var late = 0
+    public var duplicate = 0
+    public var looped = 0
+    public var tooManyHops = 0
+
+    public init() {}
+
+    public static func += (sum: inout IngressTally, other: IngressTally) {
+        sum.delivered += other.delivered
+        sum.late += other.late
+        sum.duplicate += other.duplicate
+        sum.looped += other.looped
+        sum.tooManyHops += other.tooManyHops
+    }
+}
+
+/// The bridges, as the channel owners see them.
+///
+/// Owners call it on their own loops, once per turn and bridge, never per message and subscriber. Nothing here waits.
+public protocol BridgePlane: Sendable {
+    /// The routes of a channel, when its owner first meets it.
+    func egressRoutes(for channel: ChannelName) -> [EgressRoute]
+
+    /// Takes over what one owner accepted for one bridge in one turn, in order.
+    func offer(_ batch: [EgressOffer], to bridge: BridgeIndex)
+
+    /// The first local subscriber of `channel` came.
+    func channelSubscribed(_ channel: ChannelName)
+
+    /// The last local subscriber of `channel` left.
+    func channelUnsubscribed(_ channel: ChannelName)
+}
+
+/// The channel owners, as the bridges see them.
+public protocol IngressAcceptor: Sendable {
+    /// Hands a batch to the owners of its channels, in order per channel.
+    ///
+    /// `taken` runs once, on any thread, when all owners have judged and fanned out their share; until then the batch counts against what
+    /// the bridge may have under way.
+    /// - Parameter hopLimit: the bridge's `max_hops`.
+    func accept(
+        _ batch: [IngressEnvelope], from bridge: BridgeIndex, hopLimit: Int,
+        taken: @escaping @Sendable (IngressTally) -> Void)
+}

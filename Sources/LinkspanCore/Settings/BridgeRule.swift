@@ -1,0 +1,96 @@
+public import LinkspanBridgeKit
+
+/// An outside broker: one entry of `brokers` in `bridges.yaml`.
+public struct UpstreamSettings: Sendable {
+    /// A ``Bridge/kind``.
+    public var type: String
+    public var urls: [UpstreamURL]
+    public var username: String?
+    public var password: Secret?
+    public var tls: TLSFiles
+    /// Complete values of the kind's ``Bridge/options``.
+    public var options: [String: OptionValue]
+    /// Where the options stand in the file.
+    public var optionsPath: String
+
+    public init(
+        type: String, urls: [UpstreamURL], username: String? = nil, password: Secret? = nil, tls: TLSFiles = TLSFiles(),
+        options: [String: OptionValue] = [:], optionsPath: String = ""
+    ) {
+        self.type = type
+        self.urls = urls
+        self.username = username
+        self.password = password
+        self.tls = tls
+        self.options = options
+        self.optionsPath = optionsPath
+    }
+}
+
+/// Which way a bridge carries messages.
+public enum Direction: String, Sendable, Hashable, CaseIterable {
+    case ingress = "in"
+    case egress = "out"
+    case both
+}
+
+/// Broker events that a bridge mirrors to its upstream.
+public enum MirroredEvent: String, Sendable, Hashable, CaseIterable {
+    case publish, subscribe, unsubscribe
+}
+
+/// When a bridge subscribes at its upstream.
+public enum Interest: String, Sendable, Hashable, CaseIterable {
+    /// With the first local subscriber of a channel, until some time after the last one.
+    case onDemand = "on_demand"
+    /// From the start, by wildcard.
+    case always
+}
+
+/// What a full egress buffer does with the next message.
+public enum OverflowPolicy: String, Sendable, Hashable, CaseIterable {
+    case dropNewest = "drop_newest"
+    case dropOldest = "drop_oldest"
+}
+
+/// One entry of `bridges` in `bridges.yaml`: which channels travel through which upstream, and how.
+public struct BridgeRule: Sendable {
+    public var name: String
+    /// A key of ``LinkspanSettings/upstreams``.
+    public var upstream: String
+    /// Globs; a channel is carried when it matches one of `include` and none of `exclude`.
+    public var include: [String] = ["**"]
+    public var exclude: [String] = []
+    public var direction = Direction.both
+    public var events: Set<MirroredEvent> = [.publish]
+    /// Nil takes the kind's ``Bridge/defaultNameTemplate``.
+    public var nameTemplate: String?
+    public var guarantee = Guarantee.atMostOnce
+    public var interest = Interest.onDemand
+    /// How long an upstream subscription outlives its last local subscriber.
+    public var linger = Duration.seconds(10)
+    public var buffer = BufferSettings()
+    public var retryInitial = Duration.milliseconds(500)
+    public var retryMaximum = Duration.seconds(30)
+    /// Bridges whose ingress this one may carry onward.
+    public var transit: [String] = []
+    public var maximumHops = 4
+    /// Whether `/ready` waits for it.
+    public var isRequired = false
+
+    public init(name: String, upstream: String) {
+        self.name = name
+        self.upstream = upstream
+    }
+}
+
+/// The memory in which envelopes wait for an upstream.
+public struct BufferSettings: Sendable, Hashable {
+    /// Payload bytes plus 64 per message.
+    public var sizeBytes = 64 << 20
+    /// Older messages are dropped as `expired`; nil keeps them.
+    public var age: Duration?
+    public var whenFull = OverflowPolicy.dropOldest
+
+    public init() {}
+}

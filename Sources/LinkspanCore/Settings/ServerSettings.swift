@@ -1,0 +1,101 @@
+public import LinkspanBridgeKit
+
+/// Everything one instance is configured with; `bridges.yaml` and the environment read into it, a Swift program fills it itself.
+public struct LinkspanSettings: Sendable {
+    public var instance: InstanceSettings
+    public var server: ServerSettings
+    /// Outside brokers by name, each named once.
+    public var upstreams: [String: UpstreamSettings]
+    /// In the order of the file; names are unique.
+    public var bridges: [BridgeRule]
+
+    public init(
+        instance: InstanceSettings, server: ServerSettings = ServerSettings(),
+        upstreams: [String: UpstreamSettings] = [:], bridges: [BridgeRule] = []
+    ) {
+        self.instance = instance
+        self.server = server
+        self.upstreams = upstreams
+        self.bridges = bridges
+    }
+}
+
+public struct InstanceSettings: Sendable, Hashable {
+    /// Unique among all instances that share an upstream; goes into every message.
+    public var id: InstanceID
+    /// A label for people; has no effect.
+    public var site: String?
+
+    public init(id: InstanceID, site: String? = nil) {
+        self.id = id
+        self.site = site
+    }
+}
+
+/// Which of SocketCluster's two protocols a listener speaks.
+public enum ProtocolChoice: String, Sendable, Hashable, CaseIterable {
+    /// Found out for each connection by pinging in both dialects until the first pong (spec of SocketCluster, ping and pong).
+    case auto
+    /// Releases up to 14.
+    case v1 = "1"
+    /// Releases 15 and later.
+    case v2 = "2"
+}
+
+public struct ServerSettings: Sendable, Hashable {
+    /// The client port: WebSocket and `/health`.
+    public var host = "0.0.0.0"
+    /// TCP port; 0 lets the kernel choose.
+    public var port = 8000
+    /// Matched exactly, with or without the trailing slash.
+    public var path = "/socketcluster/"
+    public var protocolChoice = ProtocolChoice.auto
+    /// Event loops; nil means one per core.
+    public var eventLoops: Int?
+    /// Exact origins such as `https://app.example.com`; empty admits every origin, a missing one included.
+    public var origins: [String] = []
+    public var timing = TimingSettings()
+    public var limits = LimitSettings()
+    /// Whether clients may publish at all (SocketCluster's `allowClientPublish`).
+    public var allowsClientPublish = true
+    /// Whether anything but `#handshake` before the handshake closes the connection with 4009 (SocketCluster's `strictHandshake`).
+    public var requiresHandshakeFirst = true
+
+    public init() {}
+}
+
+/// Defaults are SocketCluster's.
+public struct TimingSettings: Sendable, Hashable {
+    /// From WebSocket open to a valid `#handshake`; later closes with 4005.
+    public var handshakeTimeout = Duration.seconds(10)
+    public var pingInterval = Duration.seconds(8)
+    /// From the last pong (or open); later closes with 4001. Also told to clients, who close with 4000 by it.
+    public var pingTimeout = Duration.seconds(20)
+    /// When true the server sends no pings and closes nobody for silence.
+    public var pingTimeoutDisabled = false
+    /// Longest wait for the answer to a call that the server made.
+    public var ackTimeout = Duration.seconds(10)
+
+    public init() {}
+}
+
+/// Every bound that a client can meet.
+public struct LimitSettings: Sendable, Hashable {
+    /// Open connections; further ones are refused with HTTP 503.
+    public var connections = 100_000
+    public var channelsPerConnection = 1000
+    /// UTF-8 bytes of a channel name; longer ones are refused like malformed names.
+    public var channelNameBytes = 1024
+    /// Bytes of one WebSocket message, fragments joined; a larger one closes with 1009.
+    public var messageBytes = 1 << 20
+    /// Bytes waiting for one connection; past it the subscriber is slow and closed with 4100.
+    public var outboundBytes = 1 << 20
+    /// Nesting of JSON; deeper messages are treated like malformed ones.
+    public var jsonDepth = 128
+    /// Publishes per second and connection; 0 is unlimited. Past it the connection is read no faster than that.
+    public var publishesPerSecond = 0
+    /// Elements of one batch array; a longer one is treated like a malformed message.
+    public var batchElements = 10_000
+
+    public init() {}
+}
