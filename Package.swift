@@ -99,5 +99,9 @@ let package = Package(
                 lifecycle, unixSignals, arguments, hummingbird,
             ], swiftSettings: strict),
         .executableTarget(name: "linkspan", dependencies: ["LinkspanCommand"], swiftSettings: strict),
+
+        .testTarget(
+            name: "LinkspanCoreTests",
+            dependencies: ["LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", nioCore], swiftSettings: strict),
     ]
 )
