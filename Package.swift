@@ -103,5 +103,11 @@ let package = Package(
         .testTarget(
             name: "LinkspanCoreTests",
             dependencies: ["LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", nioCore], swiftSettings: strict),
+
+        // What tests share: real servers on loopback, child processes, seeds, clocks.
+        .systemLibrary(name: "CTestSupport", path: "Tests/CTestSupport"),
+        .target(
+            name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport", swiftSettings: strict),
+        .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"], swiftSettings: strict),
     ]
 )
