@@ -1,0 +1,47 @@
+# Two commands are enough: `make run` and `make test`. Both install what is missing.
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test integration lint format sanitize check clean
+
+strict := --explicit-target-dependency-import-check error
+
+help:
+	@echo "make run          install what is missing, build, start a broker if none listens, serve with bridges.yaml"
+	@echo "make test         install what is missing, run everything against real brokers"
+	@echo
+	@echo "make build        build in debug mode"
+	@echo "make integration  run the integration tests only"
+	@echo "make sanitize     run the tests that need no broker under the thread sanitizer"
+	@echo "make lint         check the style"
+	@echo "make format       apply the style"
+	@echo "make check        lint and test: what a change must pass"
+	@echo "make clean        remove what was built"
+
+run:
+	@Scripts/run.sh
+
+build:
+	@Scripts/install.sh run
+	swift build $(strict)
+
+test:
+	@Scripts/test.sh
+
+integration:
+	@Scripts/test.sh --filter IntegrationTests
+
+lint:
+	@Scripts/lint.sh
+
+format:
+	swift format --in-place --parallel --recursive Package.swift Sources Tests
+
+sanitize:
+	@Scripts/install.sh run
+	swift test --scratch-path .build-sanitize --sanitize thread $(strict) \
+		--filter 'LinkspanWireTests|LinkspanCoreTests|LinkspanServerTests'
+
+check: lint test
+
+clean:
+	rm -rf .build .build-sanitize .brokers
