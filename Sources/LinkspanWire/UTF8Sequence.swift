@@ -25,6 +25,25 @@ enum UTF8Sequence {
         }
     }
 
+    /// Bytes of the sequence that `lead` begins, nil if none does.
+    static func expectedLength(lead: UInt8) -> Int? {
+        switch lead {
+        case 0xC2...0xDF: 2
+        case 0xE0...0xEF: 3
+        case 0xF0...0xF4: 4
+        default: nil
+        }
+    }
+
+    /// A second byte that may follow `lead` (and every lead of the same length admits the third and fourth byte 0x80).
+    static func admissibleSecond(lead: UInt8) -> UInt8 {
+        switch lead {
+        case 0xE0: 0xA0
+        case 0xF0: 0x90
+        default: 0x80
+        }
+    }
+
     @inline(__always)
     private static func isContinuation(_ byte: UInt8) -> Bool {
         byte & 0xC0 == 0x80
