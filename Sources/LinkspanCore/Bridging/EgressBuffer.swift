@@ -1,0 +1,227 @@
+public import LinkspanBridgeKit
+public import NIOCore
+
+/// One envelope that waits for an upstream.
+public struct BufferedEnvelope: Sendable {
+    public var name: String
+    public var data: ByteBuffer
+    /// Nil for what is raw on purpose.
+    public var header: EnvelopeHeader?
+    /// When the buffer accepted it.
+    public var acceptedAt: NIODeadline
+
+    public init(name: String, data: ByteBuffer, header: EnvelopeHeader?, acceptedAt: NIODeadline) {
+        self.name = name
+        self.data = data
+        self.header = header
+        self.acceptedAt = acceptedAt
+    }
+
+    /// What it counts for against the buffer's bound.
+    var cost: Int { self.data.readableBytes + EgressBuffer.costPerMessage }
+}
+
+/// The envelopes of one bridge between the channel owners and the upstream: first waiting, then in flight under a ticket.
+///
+/// Bounded by bytes, both parts together. The ledger balances after every call. In steady state nothing is allocated per message: both parts
+/// are rings that keep their capacity.
+public struct EgressBuffer: Sendable {
+    /// Bytes that a message costs beside its payload.
+    public static let costPerMessage = 64
+
+    public private(set) var ledger = EgressLedger()
+
+    /// Payload bytes waiting and in flight, plus ``costPerMessage`` each; never more than the settings' `sizeBytes`.
+    public private(set) var usedBytes = 0
+
+    /// Confirmations and refusals of tickets that were not in flight; a sign of a faulty bridge.
+    public private(set) var strayTickets: UInt64 = 0
+
+    private let settings: BufferSettings
+    private let guarantee: Guarantee
+    private let maximumAge: TimeAmount?
+    private var waiting = CircularBuffer<BufferedEnvelope>()
+    private var flying = CircularBuffer<FlyingEnvelope>()
+    private var nextTicket: UInt64 = 1
+
+    public init(settings: BufferSettings, guarantee: Guarantee) {
+        self.settings = settings
+        self.guarantee = guarantee
+        self.maximumAge = settings.age.map { TimeAmount($0) }
+    }
+
+    /// Whether there is something to take.
+    public var hasWaiting: Bool { !self.waiting.isEmpty }
+
+    /// Whether everything accepted is accounted for.
+    public var isSettled: Bool { self.ledger.buffered == 0 && self.ledger.inFlight == 0 }
+
+    // MARK: In
+
+    /// Accepts one envelope; what does not fit is dropped by the settings' policy and counted.
+    public mutating func append(_ envelope: BufferedEnvelope) {
+        self.ledger.accepted += 1
+        let cost = envelope.cost
+        guard cost <= self.settings.sizeBytes else { return self.ledger.dropped[.tooLarge] += 1 }
+        guard self.makeRoom(for: cost) else { return self.ledger.dropped[.bufferFull] += 1 }
+        self.usedBytes += cost
+        self.waiting.append(envelope)
+        self.ledger.buffered += 1
+    }
+
+    /// Accounts for an envelope that cannot leave by this bridge.
+    public mutating func acceptAndDrop(_ reason: DropReason) {
+        self.ledger.accepted += 1
+        self.ledger.dropped[reason] += 1
+    }
+
+    /// Accounts for an envelope that this bridge passes over on purpose.
+    public mutating func acceptAndFilter() {
+        self.ledger.accepted += 1
+        self.ledger.filtered += 1
+    }
+
+    private mutating func makeRoom(for cost: Int) -> Bool {
+        if self.settings.whenFull == .dropOldest {
+            while self.usedBytes + cost > self.settings.sizeBytes, self.dropOldestWaiting() {
+                self.ledger.dropped[.bufferFull] += 1
+            }
+        }
+        return self.usedBytes + cost <= self.settings.sizeBytes
+    }
+
+    /// The caller books why.
+    private mutating func dropOldestWaiting() -> Bool {
+        guard let oldest = self.waiting.popFirst() else { return false }
+        self.usedBytes -= oldest.cost
+        self.ledger.buffered -= 1
+        return true
+    }
+
+    // MARK: Out
+
+    /// Moves up to `limit` envelopes into flight, oldest first, and hands each with its ticket to `body`.
+    ///
+    /// - Returns: how many there were.
+    public mutating func take(
+        upTo limit: Int, at now: NIODeadline, _ body: (_ ticket: UInt64, _ envelope: BufferedEnvelope) -> Void
+    ) -> Int {
+        self.expire(at: now)
+        let count = min(max(limit, 0), self.waiting.count)
+        for _ in 0..<count {
+            let envelope = self.waiting.removeFirst()
+            body(self.nextTicket, envelope)
+            self.nextTicket += 1
+            self.flying.append(FlyingEnvelope(envelope, keeping: self.guarantee == .atLeastOnce))
+        }
+        self.ledger.buffered -= UInt64(count)
+        self.ledger.inFlight += UInt64(count)
+        return count
+    }
+
+    /// Drops what waited longer than the settings allow.
+    public mutating func expire(at now: NIODeadline) {
+        guard let maximumAge = self.maximumAge else { return }
+        while let oldest = self.waiting.first, oldest.acceptedAt + maximumAge <= now, self.dropOldestWaiting() {
+            self.ledger.expired += 1
+        }
+    }
+
+    /// The upstream has these. Tickets that are not in flight are counted as stray and change nothing else.
+    public mutating func confirm(_ tickets: ClosedRange<UInt64>) {
+        self.ledger.confirmed += self.settle(tickets)
+    }
+
+    /// The upstream will never take this one.
+    public mutating func refuse(_ ticket: UInt64, _ reason: EgressRefusal) {
+        self.ledger.dropped[DropReason(reason)] += self.settle(ticket...ticket)
+    }
+
+    /// The link broke: what is in flight is lost, or goes back to the front in its old order, as the guarantee has it.
+    public mutating func linkLost() {
+        while let last = self.flying.popLast() {
+            guard !last.isSettled else { continue }
+            self.ledger.inFlight -= 1
+            if let envelope = last.envelope {
+                self.waiting.prepend(envelope)
+                self.ledger.buffered += 1
+            } else {
+                self.usedBytes -= last.cost
+                self.ledger.dropped[.linkLost] += 1
+            }
+        }
+    }
+
+    /// The instance stops: whatever is left is dropped as such.
+    public mutating func stop() {
+        while let last = self.flying.popLast() {
+            guard !last.isSettled else { continue }
+            self.usedBytes -= last.cost
+            self.ledger.inFlight -= 1
+            self.ledger.dropped[.stopped] += 1
+        }
+        while self.dropOldestWaiting() {
+            self.ledger.dropped[.stopped] += 1
+        }
+    }
+
+    /// Marks tickets as settled and says how many of them were in flight.
+    private mutating func settle(_ tickets: ClosedRange<UInt64>) -> UInt64 {
+        let oldest = self.nextTicket - UInt64(self.flying.count)
+        let end = tickets.upperBound < self.nextTicket ? tickets.upperBound + 1 : self.nextTicket
+        var settled: UInt64 = 0
+        var ticket = max(tickets.lowerBound, oldest)
+        while ticket < end {
+            settled += self.settleFlying(Int(ticket - oldest))
+            ticket += 1
+        }
+        self.strayTickets &+= tickets.upperBound - tickets.lowerBound &- settled &+ 1
+        self.releaseSettled()
+        self.ledger.inFlight -= settled
+        return settled
+    }
+
+    private mutating func settleFlying(_ offset: Int) -> UInt64 {
+        let index = self.flying.index(self.flying.startIndex, offsetBy: offset)
+        guard !self.flying[index].isSettled else { return 0 }
+        self.usedBytes -= self.flying[index].cost
+        self.flying[index].settle()
+        return 1
+    }
+
+    private mutating func releaseSettled() {
+        while let first = self.flying.first, first.isSettled {
+            self.flying.removeFirst()
+        }
+    }
+}
+
+/// One envelope in flight; its ticket is its place in the ring.
+private struct FlyingEnvelope: Sendable {
+    /// Kept only when it may have to be sent again.
+    private(set) var envelope: BufferedEnvelope?
+    let cost: Int
+    private(set) var isSettled = false
+
+    init(_ envelope: BufferedEnvelope, keeping: Bool) {
+        self.envelope = keeping ? envelope : nil
+        self.cost = envelope.cost
+    }
+
+    mutating func settle() {
+        self.envelope = nil
+        self.isSettled = true
+    }
+}
+
+extension DropReason {
+    public init(_ refusal: EgressRefusal) {
+        switch refusal {
+        case .badName: self = .badName
+        case .tooLarge: self = .tooLarge
+        case .forbidden: self = .forbidden
+        case .rejected: self = .rejected
+        case .unroutable: self = .unroutable
+        }
+    }
+}
