@@ -114,5 +114,9 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "LinkspanAuthTests",
+            dependencies: ["LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", jwtKit],
+            swiftSettings: strict),
     ]
 )
