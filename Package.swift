@@ -94,6 +94,9 @@ let package = Package(
         .target(
             name: "LinkspanBridgeTesting", dependencies: ["LinkspanBridgeKit", nioCore, logging],
             swiftSettings: strict),
+        .testTarget(
+            name: "LinkspanBridgeTestingTests",
+            dependencies: ["LinkspanBridgeTesting", "LinkspanBridgeKit", nioCore], swiftSettings: strict),
 
         // The command line and the wiring, as a library, so that a binary with bridges of its own is a main of three lines.
         .target(

@@ -34,11 +34,35 @@ public struct NameRules: Sendable, Hashable {
 }
 
 /// What to subscribe to at the upstream.
-public enum UpstreamFilter: Hashable, Sendable {
+///
+/// Filters are compared by their UTF-8 bytes, as upstreams do; two canonically equivalent spellings are two filters.
+public enum UpstreamFilter: Sendable {
     /// This name and no other.
     case exact(String)
 
     /// At least every name that starts with this text; more is harmless, the host filters again. The text is literal: a bridge
     /// escapes what its upstream's patterns reserve. Prefixes may overlap; a bridge whose upstream would then deliver twice merges them.
     case prefix(String)
+}
+
+extension UpstreamFilter: Hashable {
+    public static func == (one: UpstreamFilter, other: UpstreamFilter) -> Bool {
+        switch (one, other) {
+        case (.exact(let one), .exact(let other)), (.prefix(let one), .prefix(let other)):
+            one.utf8.elementsEqual(other.utf8)
+        case (.exact, .prefix), (.prefix, .exact):
+            false
+        }
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        switch self {
+        case .exact(var name):
+            hasher.combine(UInt8(0))
+            name.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+        case .prefix(var text):
+            hasher.combine(UInt8(1))
+            text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+        }
+    }
 }

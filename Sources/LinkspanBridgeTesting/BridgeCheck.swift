@@ -1,0 +1,51 @@
+/// One thing that every bridge must do; ``BridgeConformance`` runs them all.
+public enum BridgeCheck: String, Sendable, CaseIterable, CustomStringConvertible {
+    case connects = "connects, reports it once, and takes no work before"
+    case delivers = "delivers what one side sends to the other, once and in order"
+    case confirms = "confirms each message once"
+    case exactFilter = "an exact filter receives its own name and no other"
+    case prefixFilter = "a prefix filter receives every name below it"
+    case overlappingFilters = "overlapping filters deliver once, and removing one leaves the other"
+    case unsubscribes = "an unsubscribed filter delivers nothing more"
+    case header = "the header arrives as it was sent, and none arrives where none was sent"
+    case payloads = "payload bytes arrive unchanged"
+    case names = "awkward names arrive unchanged"
+    case wakes = "no wake-up is lost while many senders add work"
+    case backpressure = "few batches are under way while the server takes none"
+    case cancels = "cancelling ends a conversation promptly, also while deliveries wait"
+    case restarts = "a second conversation on the same bridge starts afresh"
+    case resumes = "a conversation that says it resumed a session has what was sent meanwhile"
+    case wrongPassword = "a wrong password ends in an upstream error that says refused"
+    case unreachable = "an upstream that does not listen ends in an upstream error that says unreachable"
+
+    public var description: String { self.rawValue }
+}
+
+/// What a bridge did wrong.
+public struct ConformanceFailure: Error, Sendable, CustomStringConvertible {
+    public struct Finding: Sendable {
+        public var check: BridgeCheck
+        /// What was expected and what was seen, for people.
+        public var message: String
+    }
+
+    /// At least one, in the order of ``BridgeCheck``.
+    public var findings: [Finding]
+
+    public var description: String {
+        self.findings.map { "\($0.check): \($0.message)" }.joined(separator: "\n")
+    }
+}
+
+/// What one check found; ``BridgeConformance`` adds which one it was.
+struct Finding: Error {
+    var message: String
+
+    init(_ message: String) {
+        self.message = message
+    }
+}
+
+func require(_ condition: Bool, _ message: @autoclosure () -> String) throws(Finding) {
+    guard condition else { throw Finding(message()) }
+}

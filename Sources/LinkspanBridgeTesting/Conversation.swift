@@ -1,0 +1,240 @@
+internal import LinkspanBridgeKit
+internal import Logging
+internal import NIOCore
+internal import Synchronization
+
+/// One call of `Bridge.run(on:)`, with the host's side played by the conformance suite: it notes everything and judges nothing but misuse.
+final class Conversation: BridgeLinkHost {
+    struct State {
+        var facts: [UpstreamFacts] = []
+        var interest: [InterestChange] = []
+        var egress: [EgressMessage] = []
+        var wake: (@Sendable () -> Void)?
+        /// Whether the bridge has seen that there is no more work, so that the next one must be announced.
+        var isArmed = true
+        var inFlight: Set<UInt64> = []
+        var confirmed: Set<UInt64> = []
+        var refused: [UInt64: EgressRefusal] = [:]
+        var received: [IngressMessage] = []
+        var settled: [UpstreamFilter: Bool] = [:]
+        var holdsDeliveries = false
+        var held: [@Sendable () -> Void] = []
+        var mostBatchesHeld = 0
+        var misuse: [String] = []
+        var end: Result<Void, any Error>?
+        fileprivate var waiters: [Waiter] = []
+    }
+
+    fileprivate struct Waiter {
+        let id: UInt64
+        let isMet: @Sendable (borrowing State) -> Bool
+        let continuation: CheckedContinuation<Void, Never>
+    }
+
+    private let state = Mutex(State())
+    private let task = Mutex<Task<Void, Never>?>(nil)
+    private let waiterID = Atomic<UInt64>(0)
+
+    /// Starts `bridge` on a task of its own, so that a bridge that never returns can be left behind.
+    static func start(_ bridge: any Bridge, upstream: UpstreamURL) -> Conversation {
+        let conversation = Conversation()
+        let link = BridgeLink(
+            logger: Logger(label: "linkspan.conformance", factory: { _ in SwiftLogNoOpLogHandler() }),
+            upstream: upstream,
+            host: conversation)
+        let task = Task.detached {
+            do {
+                try await bridge.run(on: link)
+                conversation.update { $0.end = .success(()) }
+            } catch {
+                conversation.update { $0.end = .failure(error) }
+            }
+        }
+        conversation.task.withLock { $0 = task }
+        return conversation
+    }
+
+    /// Asks the bridge to end, and lets every held delivery go unless `keepingHeld`.
+    func cancel(keepingHeld: Bool = false) {
+        if !keepingHeld { self.releaseDeliveries() }
+        self.task.withLock { $0?.cancel() }
+    }
+
+    func add(interest: [InterestChange] = [], egress: [EgressMessage] = []) {
+        self.update { state in
+            state.interest += interest
+            state.egress += egress
+        }
+    }
+
+    func holdDeliveries() {
+        self.state.withLock { $0.holdsDeliveries = true }
+    }
+
+    func releaseDeliveries() {
+        let held = self.state.withLock { state in
+            state.holdsDeliveries = false
+            defer { state.held = [] }
+            return state.held
+        }
+        for taken in held { taken() }
+    }
+
+    func read<Value: Sendable>(_ body: @Sendable (borrowing State) -> Value) -> Value {
+        self.state.withLock { state in body(state) }
+    }
+
+    // MARK: Waiting
+
+    /// Waits for `condition`, which is asked again after every change.
+    ///
+    /// - Throws: ``Finding`` after `patience`, or at once when the conversation ended and can no longer meet it.
+    func wait(
+        for what: String, atMost patience: Duration, until condition: @escaping @Sendable (borrowing State) -> Bool
+    ) async throws(Finding) {
+        await self.wait(atMost: patience) { condition($0) || $0.end != nil }
+        let (isMet, end) = self.state.withLock { (condition($0), $0.end) }
+        if isMet { return }
+        switch end {
+        case .failure(let error): throw Finding("waiting for \(what), the conversation ended: \(error)")
+        case .success: throw Finding("waiting for \(what), run(on:) returned without having been cancelled")
+        case nil: throw Finding("waited \(patience) for \(what); seen: \(self.summary)")
+        }
+    }
+
+    /// Waits for the end of the conversation; nil when it did not come.
+    func end(atMost patience: Duration) async -> Result<Void, any Error>? {
+        await self.wait(atMost: patience) { $0.end != nil }
+        return self.state.withLock { $0.end }
+    }
+
+    private func wait(
+        atMost patience: Duration, until condition: @escaping @Sendable (borrowing State) -> Bool
+    ) async {
+        let id = self.waiterID.wrappingAdd(1, ordering: .relaxed).newValue
+        let deadline = Task.detached {
+            try await Task.sleep(for: patience)
+            self.resume(waiter: id)
+        }
+        await withCheckedContinuation { continuation in
+            let isMet = self.state.withLock { state in
+                if condition(state) { return true }
+                state.waiters.append(Waiter(id: id, isMet: condition, continuation: continuation))
+                return false
+            }
+            if isMet { continuation.resume() }
+        }
+        deadline.cancel()
+    }
+
+    private func resume(waiter id: UInt64) {
+        let waiter = self.state.withLock { state in
+            state.waiters.firstIndex { $0.id == id }.map { state.waiters.remove(at: $0) }
+        }
+        waiter?.continuation.resume()
+    }
+
+    private var summary: String {
+        self.state.withLock { state in
+            var parts = [
+                "\(state.received.count) received", "\(state.confirmed.count) confirmed",
+                "\(state.inFlight.count) in flight", "\(state.egress.count) not taken",
+                "\(state.settled.count) filters settled",
+            ]
+            if !state.refused.isEmpty { parts.append("\(state.refused.count) refused") }
+            if state.facts.isEmpty { parts.append("not connected") }
+            return parts.joined(separator: ", ")
+        }
+    }
+
+    /// Changes the state, announces work that became due, and resumes whoever waited for the change.
+    private func update(_ change: (inout State) -> Void) {
+        let (wake, due) = self.state.withLock { state -> ((@Sendable () -> Void)?, [Waiter]) in
+            change(&state)
+            let due = state.waiters.filter { $0.isMet(state) }
+            if !due.isEmpty { state.waiters.removeAll { waiter in due.contains { $0.id == waiter.id } } }
+            return (state.takeDueWake(), due)
+        }
+        wake?()
+        for waiter in due { waiter.continuation.resume() }
+    }
+
+    // MARK: BridgeLinkHost
+
+    func connected(_ facts: UpstreamFacts) {
+        self.update { $0.facts.append(facts) }
+    }
+
+    func onWork(_ wake: @escaping @Sendable () -> Void) {
+        self.update { state in
+            state.wake = wake
+            state.isArmed = true
+        }
+    }
+
+    func takeWork(upTo limit: Int) -> LinkWork {
+        self.state.withLock { state in
+            if state.facts.isEmpty { state.misuse.append("takeWork was called before connected") }
+            if state.end != nil { state.misuse.append("takeWork was called after run(on:) had ended") }
+            var work = LinkWork(interest: state.interest)
+            state.interest = []
+            work.egress = Array(state.egress.prefix(limit))
+            state.egress.removeFirst(work.egress.count)
+            for message in work.egress { state.inFlight.insert(message.ticket) }
+            state.isArmed = work.egress.count < limit
+            return work
+        }
+    }
+
+    func confirm(_ tickets: ClosedRange<UInt64>) {
+        self.update { state in
+            for ticket in tickets {
+                guard state.inFlight.remove(ticket) != nil else {
+                    state.misuse.append("ticket \(ticket) was confirmed, which was \(state.describe(ticket))")
+                    break
+                }
+                state.confirmed.insert(ticket)
+            }
+        }
+    }
+
+    func refuse(_ ticket: UInt64, _ reason: EgressRefusal) {
+        self.update { state in
+            if state.inFlight.remove(ticket) == nil {
+                state.misuse.append("ticket \(ticket) was refused, which was \(state.describe(ticket))")
+            }
+            state.refused[ticket] = reason
+        }
+    }
+
+    func deliver(_ messages: [IngressMessage], whenTaken: @escaping @Sendable () -> Void) {
+        let isHeld = self.state.withLock { $0.holdsDeliveries }
+        self.update { state in
+            if state.end != nil { state.misuse.append("deliver was called after run(on:) had ended") }
+            state.received += messages
+            guard isHeld else { return }
+            state.held.append(whenTaken)
+            state.mostBatchesHeld = max(state.mostBatchesHeld, state.held.count)
+        }
+        if !isHeld { whenTaken() }
+    }
+
+    func interestSettled(_ filter: UpstreamFilter, accepted: Bool) {
+        self.update { $0.settled[filter] = accepted }
+    }
+}
+
+extension Conversation.State {
+    /// The wake-up that is owed to the bridge, which from then on knows that there is work.
+    fileprivate mutating func takeDueWake() -> (@Sendable () -> Void)? {
+        guard self.isArmed, !(self.interest.isEmpty && self.egress.isEmpty), let wake = self.wake else { return nil }
+        self.isArmed = false
+        return wake
+    }
+
+    fileprivate func describe(_ ticket: UInt64) -> String {
+        if self.confirmed.contains(ticket) { return "confirmed before" }
+        if self.refused[ticket] != nil { return "refused before" }
+        return "never taken"
+    }
+}
