@@ -8,6 +8,8 @@ struct PacketFields {
     /// The keys of `data`, taken down in the same pass: `event` may come after it, so they are looked at for every event.
     var inner = DataFields()
 
+    init() {}
+
     /// Reads the object that starts here, which lies inside `depth` others.
     init(_ reader: inout JSONReader, depth: Int) throws(JSONError) {
         reader.position &+= 1
