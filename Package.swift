@@ -117,6 +117,11 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"], swiftSettings: strict),
+
+        // Drives the built program and real brokers from outside; the dependency has it built.
+        .testTarget(
+            name: "IntegrationTests", dependencies: ["TestSupport", "linkspan"], exclude: ["Clients"],
+            swiftSettings: strict),
         .testTarget(
             name: "LinkspanAuthTests",
             dependencies: ["LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", jwtKit],

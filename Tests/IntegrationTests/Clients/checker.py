@@ -1,0 +1,273 @@
+"""A SocketCluster client of its own making, for checking the server from outside. Standard library only.
+
+It shares no code with the server or with any client library. Commands come on standard input, one JSON object per
+line; what happens goes to standard output in the same form, with the name of the client it happened to.
+
+    {"do": "open", "client": "a", "url": "ws://127.0.0.1:8000/socketcluster/", "protocol": 2}
+    {"do": "subscribe", "client": "a", "channels": ["news"]}
+    {"do": "publish", "client": "a", "channel": "news", "data": 1}
+    {"do": "flood", "client": "a", "label": "one", "channels": [..], "each": 200}
+    {"do": "collect", "client": "a", "labels": ["one", "two"], "channels": [..], "each": 200}
+    {"do": "text", "client": "a", "text": ".."}      {"do": "bytes", "client": "a", "hex": "88021234"}
+    {"do": "close", "client": "a"}
+
+A flood numbers its messages per channel and closes each channel with an end mark. Messages of a channel keep their
+order, so when the end marks are there, whatever is not is lost; `collect` then tells what was missing, doubled or out
+of order. A client opened with "raw" shows every text it receives and answers nothing by itself.
+"""
+
+import base64
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+import urllib.parse
+
+output_lock = threading.Lock()
+
+
+def tell(**event):
+    with output_lock:
+        sys.stdout.write(json.dumps(event, separators=(",", ":"), ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+
+class Client:
+    def __init__(self, name, url, protocol=2, raw=False, handshake=True, pong=True):
+        self.name = name
+        self.protocol = protocol
+        self.raw = raw
+        self.pong = pong
+        self.write_lock = threading.Lock()
+        self.state = threading.Condition()
+        self.calls = 0
+        self.waiting = {}  # call -> [event name, how many answers it still needs, errors]
+        self.tally = {}  # (label, channel) -> numbers in the order of arrival
+        self.ends = {}  # (label, channel) -> how many the flood said there are
+        self.pings = 0
+        self.is_open = True
+
+        parts = urllib.parse.urlsplit(url)
+        self.socket = socket.create_connection((parts.hostname, parts.port), timeout=20)
+        self.socket.settimeout(None)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.socket.sendall(
+            (
+                f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\n"
+                f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            ).encode()
+        )
+        self.buffer = b""
+        while b"\r\n\r\n" not in self.buffer:
+            data = self.socket.recv(65536)
+            if not data:
+                raise ConnectionError("closed during the upgrade: " + repr(self.buffer[:200]))
+            self.buffer += data
+        head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
+        if b" 101 " not in head.split(b"\r\n")[0]:
+            raise ConnectionError(head.decode("latin-1").split("\r\n")[0])
+        threading.Thread(target=self.read, daemon=True).start()
+        if handshake:
+            self.call("#handshake", {"authToken": None}, "open")
+        else:
+            tell(client=name, event="connected")
+
+    # Frames
+
+    def frame(self, payload, opcode=1):
+        mask = os.urandom(4)
+        size = len(payload)
+        if size < 126:
+            head = struct.pack("!BB", 0x80 | opcode, 0x80 | size)
+        elif size < 65536:
+            head = struct.pack("!BBH", 0x80 | opcode, 0xFE, size)
+        else:
+            head = struct.pack("!BBQ", 0x80 | opcode, 0xFF, size)
+        masked = int.from_bytes(payload, "big") ^ int.from_bytes((mask * (size // 4 + 1))[:size], "big")
+        return head + mask + masked.to_bytes(size, "big")
+
+    def write(self, data):
+        try:
+            with self.write_lock:
+                self.socket.sendall(data)
+        except OSError as error:
+            self.lost(str(error))
+
+    def text(self, text):
+        self.write(self.frame(text.encode("utf-8", "surrogatepass")))
+
+    def read(self):
+        code, reason = 1006, ""
+        try:
+            while True:
+                opcode, payload = self.next_frame()
+                if opcode == 1:
+                    self.received(payload.decode("utf-8"))
+                elif opcode == 8:
+                    code = struct.unpack("!H", payload[:2])[0] if payload else 1005
+                    reason = payload[2:].decode("utf-8")
+                    self.write(self.frame(payload[:2], 8))
+                    break
+                elif opcode == 9:
+                    self.write(self.frame(payload, 10))
+        except OSError:
+            pass
+        self.lost(reason, code)
+
+    def next_frame(self):
+        first, second = self.take(2)
+        if second & 0x80:
+            raise OSError("the server masked a frame")
+        size = second & 0x7F
+        if size == 126:
+            (size,) = struct.unpack("!H", self.take(2))
+        elif size == 127:
+            (size,) = struct.unpack("!Q", self.take(8))
+        return first & 0x0F, self.take(size)
+
+    def take(self, size):
+        while len(self.buffer) < size:
+            data = self.socket.recv(1 << 20)
+            if not data:
+                raise OSError("end of stream")
+            self.buffer += data
+        taken, self.buffer = self.buffer[:size], self.buffer[size:]
+        return taken
+
+    def lost(self, reason, code=1006):
+        with self.state:
+            if not self.is_open:
+                return
+            self.is_open = False
+            self.state.notify_all()
+        tell(client=self.name, event="closed", code=code, reason=reason)
+        self.socket.close()
+
+    # Packets
+
+    def call(self, event, data, done, count=1, packets=None):
+        """Sends one packet, or the given ones, and tells `done` when all are answered."""
+        record = [done, count, []]
+        texts = []
+        with self.state:
+            for one in packets or [data]:
+                self.calls += 1
+                self.waiting[self.calls] = record
+                packet = {"event": event, "data": one, "cid": self.calls}
+                texts.append(self.frame(json.dumps(packet, separators=(",", ":")).encode()))
+        for start in range(0, len(texts), 200):
+            self.write(b"".join(texts[start : start + 200]))
+
+    def received(self, text):
+        if text in ("", "#1"):
+            self.pings += 1
+            if self.raw:
+                tell(client=self.name, event="text", text=text)
+            elif self.pong and text == ("" if self.protocol == 2 else "#1"):
+                self.text("" if self.protocol == 2 else "#2")
+                tell(client=self.name, event="ping")
+            return
+        if self.raw:
+            tell(client=self.name, event="text", text=text)
+            return
+        packet = json.loads(text)
+        if "rid" in packet:
+            self.answered(packet)
+        elif packet.get("event") == "#publish":
+            self.published(packet["data"]["channel"], packet["data"].get("data"))
+        else:
+            tell(client=self.name, event="packet", packet=packet)
+
+    def answered(self, packet):
+        with self.state:
+            record = self.waiting.pop(packet["rid"])
+            record[1] -= 1
+            if packet.get("error"):
+                record[2].append(packet["error"])
+            if record[1]:
+                return
+        tell(client=self.name, event=record[0], errors=record[2], data=packet.get("data"))
+
+    def published(self, channel, data):
+        if not (isinstance(data, dict) and "from" in data):
+            tell(client=self.name, event="message", channel=channel, data=data)
+            return
+        with self.state:
+            key = (data["from"], channel)
+            if "end" in data:
+                self.ends[key] = data["end"]
+                self.state.notify_all()
+            else:
+                self.tally.setdefault(key, []).append(data["n"])
+
+    def flood(self, label, channels, each):
+        packets = [
+            {"channel": channel, "data": {"from": label, "n": number}} for number in range(each) for channel in channels
+        ]
+        packets += [{"channel": channel, "data": {"from": label, "end": each}} for channel in channels]
+        self.call("#publish", None, "flooded", len(packets), packets)
+
+    def collect(self, labels, channels, each, within):
+        wanted = [(label, channel) for label in labels for channel in channels]
+        deadline = time.monotonic() + within
+        with self.state:
+            while self.is_open and any(key not in self.ends for key in wanted):
+                left = deadline - time.monotonic()
+                if left <= 0 or not self.state.wait(left):
+                    break
+            report = {"received": 0, "missing": 0, "doubled": 0, "disordered": 0, "unfinished": 0}
+            examples = []
+            for key in wanted:
+                numbers = self.tally.pop(key, [])
+                found = set(numbers)
+                report["received"] += len(numbers)
+                report["missing"] += each - len(found)
+                report["doubled"] += len(numbers) - len(found)
+                report["disordered"] += sum(1 for one, two in zip(numbers, numbers[1:]) if two < one)
+                if self.ends.pop(key, None) is None:
+                    report["unfinished"] += 1
+                if len(found) < each and len(examples) < 3:
+                    examples.append([key[0], key[1], sorted(set(range(each)) - found)[:5]])
+        tell(client=self.name, event="collected", examples=examples, **report)
+
+
+def main():
+    clients = {}
+    for line in sys.stdin:
+        command = json.loads(line)
+        do, name = command.pop("do"), command.pop("client")
+        try:
+            if do == "open":
+                clients[name] = Client(name, **command)
+                continue
+            client = clients[name]
+            if do == "subscribe":
+                packets = [{"channel": channel} for channel in command["channels"]]
+                client.call("#subscribe", None, "subscribed", len(packets), packets)
+            elif do == "unsubscribe":
+                client.call("#unsubscribe", None, "unsubscribed", len(command["channels"]), command["channels"])
+            elif do == "publish":
+                client.call("#publish", {"channel": command["channel"], "data": command["data"]}, "published")
+            elif do == "flood":
+                threading.Thread(target=client.flood, kwargs=command, daemon=True).start()
+            elif do == "collect":
+                threading.Thread(target=client.collect, kwargs=command, daemon=True).start()
+            elif do == "text":
+                client.text(command["text"])
+            elif do == "bytes":
+                client.write(bytes.fromhex(command["hex"]))
+            elif do == "close":
+                client.write(client.frame(struct.pack("!H", 1000), 8))
+            elif do == "vanish":
+                client.socket.shutdown(socket.SHUT_RDWR)
+            else:
+                raise ValueError(do)
+        except (OSError, ValueError, KeyError) as error:
+            tell(client=name, event="failed", reason=f"{type(error).__name__}: {error}")
+
+
+main()

@@ -1,0 +1,44 @@
+internal import TestSupport
+internal import Testing
+
+/// What brokers do to us, and that clients do not notice.
+@Suite(.serialized)
+struct FaultTests {
+    @Test(arguments: UpstreamKind.allCases)
+    func `a broker killed for five seconds, twice, and frozen past its keepalive: messages flow again both ways`(
+        _ kind: UpstreamKind
+    ) async throws {
+        guard kind.isAvailable else { return }
+        try await kind.withFaults { upstream in
+            let pair = try await InstancePair(over: upstream)
+            let checker = try Checker()
+            try await checker.open("a", pair.one.url)
+            try await checker.open("b", pair.two.url)
+            for client in ["a", "b"] { try await checker.subscribe(client, ["news"]) }
+            try await pair.flow(checker, from: "a", to: "b", "news")
+            try await pair.flow(checker, from: "b", to: "a", "news")
+
+            for _ in 1...2 {
+                try await upstream.server.kill()
+                try await pair.publish(checker, during: .seconds(5))
+                try await upstream.server.restart()
+                try await pair.flow(checker, from: "a", to: "b", "news")
+                try await pair.flow(checker, from: "b", to: "a", "news")
+            }
+
+            upstream.server.pause()
+            // The slowest of the three notices after twice its keepalive of five seconds.
+            try await pair.publish(checker, during: .seconds(12))
+            upstream.server.resume()
+            try await pair.flow(checker, from: "a", to: "b", "news")
+            try await pair.flow(checker, from: "b", to: "a", "news")
+
+            for instance in [pair.one, pair.two] { try await instance.expectBalance() }
+            #expect(checker.events.filter { $0["event"] == "closed" } == [], "clients noticed something")
+            #expect(checker.repeated("a", "news") == [])
+            #expect(checker.repeated("b", "news") == [])
+            #expect(pair.one.process.isRunning && pair.two.process.isRunning)
+            try await pair.stop()
+        }
+    }
+}

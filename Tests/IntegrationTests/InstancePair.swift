@@ -1,0 +1,55 @@
+internal import TestSupport
+
+/// Two instances that share all channels through one upstream.
+struct InstancePair {
+    let one: Instance
+    let two: Instance
+
+    static let bridges = """
+          up:
+            broker: up
+            channels: { include: ["**"] }
+            linger: 1s
+            retry: { initial: 100ms, max: 1s }
+        """
+
+    init(over upstream: any Upstream, server: String = "") async throws {
+        async let one = Instance("one", brokers: upstream.configuration, bridges: Self.bridges, server: server)
+        async let two = Instance("two", brokers: upstream.configuration, bridges: Self.bridges, server: server)
+        (self.one, self.two) = (try await one, try await two)
+    }
+
+    /// Publishes on one side until the other receives it: bridges come and go on their own time.
+    func flow(_ checker: Checker, from publisher: String, to subscriber: String, _ channel: String) async throws {
+        let mark = checker.mark
+        let label = "\(publisher) \(mark)"
+        var attempt = 0
+        _ = try await eventually(
+            within: .seconds(60), every: .milliseconds(100), "flow from \(publisher) to \(subscriber)"
+        ) {
+            attempt += 1
+            try await checker.publish(
+                publisher, channel, ["flow": .string(label), "attempt": .number(Double(attempt))])
+            return checker.messages(subscriber, channel).contains { $0["flow"].string == label } ? true : nil
+        }
+    }
+
+    /// Publishes on both sides for as long as something lasts that this test does to the broker.
+    func publish(_ checker: Checker, during time: Duration) async throws {
+        let clock = ContinuousClock()
+        let end = clock.now + time
+        var number = 0
+        while clock.now < end {
+            for client in ["a", "b"] {
+                number += 1
+                try await checker.publish(client, "news", ["during": .string("\(client) \(checker.mark) \(number)")])
+            }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
+    func stop() async throws {
+        _ = try await self.one.stop()
+        _ = try await self.two.stop()
+    }
+}

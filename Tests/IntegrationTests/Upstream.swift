@@ -1,0 +1,179 @@
+internal import TestSupport
+
+/// A real broker between two instances, with the questions that only the broker itself can answer.
+protocol Upstream: Sendable {
+    static var kind: ServerKind { get }
+    var server: LocalServer { get }
+
+    /// The entry of `brokers` in `bridges.yaml`, named `up`.
+    var configuration: String { get }
+
+    /// The upstream name of a channel by the default template.
+    func name(of channel: String) -> String
+
+    /// Publishes with the broker's stock tool, which knows nothing of Linkspan.
+    func publish(_ text: String, to channel: String) async throws
+
+    /// How many subscriptions the broker holds for these channels, all instances together.
+    func subscriptions(to channels: [String]) async throws -> Int
+}
+
+extension Upstream {
+    /// Waits until the broker says that it holds this many subscriptions for these channels.
+    func wait(for count: Int, subscriptionsTo channels: [String], within limit: Duration = .seconds(30)) async throws {
+        var last = -1
+        do {
+            _ = try await eventually(within: limit, every: .milliseconds(100), "subscriptions at the broker") {
+                last = try await self.subscriptions(to: channels)
+                return last == count ? true : nil
+            }
+        } catch let error as TimedOut {
+            throw TimedOut(what: "\(count) \(error.what)", limit: error.limit, seen: "\(last)")
+        }
+    }
+}
+
+struct MQTTUpstream: Upstream {
+    static let kind = ServerKind.mosquitto
+    let server: LocalServer
+    /// A stock subscriber that follows mosquitto's own count of subscriptions; its own one is among them.
+    private let count: ChildProcess
+
+    init() async throws {
+        self.server = try await LocalServer.start(.mosquitto)
+        self.count = try ChildProcess(
+            "mosquitto_sub", ["-p", "\(self.server.port)", "-t", "$SYS/broker/subscriptions/count"])
+    }
+
+    var configuration: String {
+        """
+          up:
+            type: mqtt
+            urls: ["\(self.server.url)"]
+            mqtt: { keepalive: 5s }
+        """
+    }
+
+    func name(of channel: String) -> String { "sc/\(channel)" }
+
+    func publish(_ text: String, to channel: String) async throws {
+        try await ChildProcess.run(
+            "mosquitto_pub", ["-p", "\(self.server.port)", "-t", self.name(of: channel), "-m", text])
+    }
+
+    func subscriptions(to channels: [String]) async throws -> Int {
+        // mosquitto tells the sum over all topics only, so its callers give it all channels there are.
+        (self.count.output.events.last.flatMap { Int($0) } ?? 0) - 1
+    }
+}
+
+struct RedisUpstream: Upstream {
+    static let kind = ServerKind.redis
+    let server: LocalServer
+
+    init() async throws {
+        self.server = try await LocalServer.start(.redis)
+    }
+
+    var configuration: String {
+        """
+          up:
+            type: redis
+            urls: ["\(self.server.url)"]
+            redis: { ping_interval: 1s, ping_timeout: 3s }
+        """
+    }
+
+    func name(of channel: String) -> String { "sc/\(channel)" }
+
+    func publish(_ text: String, to channel: String) async throws {
+        try await self.ask("PUBLISH", self.name(of: channel), text)
+    }
+
+    func subscriptions(to channels: [String]) async throws -> Int {
+        // The answer alternates names and numbers.
+        let lines = try await self.ask(["PUBSUB", "NUMSUB"] + channels.map { self.name(of: $0) })
+        return stride(from: 1, to: lines.count, by: 2).reduce(0) { $0 + (Int(lines[$1]) ?? 0) }
+    }
+
+    @discardableResult
+    func ask(_ words: String...) async throws -> [String] { try await self.ask(words) }
+
+    private func ask(_ words: [String]) async throws -> [String] {
+        try await ChildProcess.run("redis-cli", ["-p", "\(self.server.port)"] + words)
+    }
+}
+
+struct AMQPUpstream: Upstream {
+    static let kind = ServerKind.rabbitMQ
+    let server: LocalServer
+    let virtualHost: String
+
+    var configuration: String {
+        """
+          up:
+            type: amqp
+            urls: ["\(self.server.url(virtualHost: self.virtualHost))"]
+            username: guest
+            password: guest
+            amqp: { heartbeat: 2s }
+        """
+    }
+
+    func name(of channel: String) -> String { "sc." + channel.replacing("/", with: ".") }
+
+    func publish(_ text: String, to channel: String) async throws {
+        try await ChildProcess.run(
+            "amqp-publish",
+            [
+                "-u", self.server.url(virtualHost: self.virtualHost), "-e", "linkspan", "-r", self.name(of: channel),
+                "-b", text,
+            ])
+    }
+
+    func subscriptions(to channels: [String]) async throws -> Int {
+        let names = Set(channels.map { self.name(of: $0) })
+        let lines = try await self.server.control(
+            "list_bindings", "-p", self.virtualHost, "routing_key", "source_name", "--no-table-headers")
+        return lines.filter { line in
+            let columns = line.split(separator: "\t")
+            return columns.count == 2 && columns[1] == "linkspan" && names.contains(String(columns[0]))
+        }.count
+    }
+}
+
+/// Runs a test body against each kind of broker.
+enum UpstreamKind: String, CaseIterable, Sendable {
+    case mqtt, redis, amqp
+
+    var isAvailable: Bool {
+        switch self {
+        case .mqtt: ServerKind.mosquitto.canBeTested
+        case .redis: ServerKind.redis.canBeTested
+        case .amqp: ServerKind.rabbitMQ.canBeTested
+        }
+    }
+
+    /// A broker that is left running.
+    func withCalm(_ body: (any Upstream) async throws -> Void) async throws {
+        switch self {
+        case .mqtt: try await body(try await MQTTUpstream())
+        case .redis: try await body(try await RedisUpstream())
+        case .amqp:
+            try await SharedRabbitMQ.withVirtualHost { server, host in
+                try await body(AMQPUpstream(server: server, virtualHost: host))
+            }
+        }
+    }
+
+    /// A broker that the test may kill and freeze.
+    func withFaults(_ body: (any Upstream) async throws -> Void) async throws {
+        switch self {
+        case .mqtt, .redis: try await self.withCalm(body)
+        case .amqp:
+            try await SharedRabbitMQ.withFaults { server, host in
+                try await body(AMQPUpstream(server: server, virtualHost: host))
+            }
+        }
+    }
+}
