@@ -1,0 +1,127 @@
+public import LinkspanBridgeKit
+public import LinkspanCore
+
+/// A configuration that was taken.
+public struct Configuration: Sendable {
+    public var settings: LinkspanSettings
+    /// Warnings only.
+    public var diagnostics: [Diagnostic]
+}
+
+/// Reads `bridges.yaml`, the environment and flags into settings, and finds every problem at once. Touches no network.
+public struct ConfigurationLoader: Sendable {
+    /// The kinds of bridges that the configuration may name.
+    public var kinds: [any Bridge.Type]
+    public var environment: [String: String]
+    /// Values that flags give, by dotted key path such as `server.clients.port`.
+    public var flags: [String: FlagOverride]
+    /// The machine's name: the default instance id, and `${HOSTNAME}` where the environment has none.
+    public var hostName: String
+    /// Reads what `${file:/path}` names.
+    public var readFile: @Sendable (String) throws(FileProblem) -> String
+
+    /// Longest file that `${file:/path}` takes in, in bytes.
+    public static let substitutionLimit = 65_536
+
+    public init(
+        kinds: [any Bridge.Type], environment: [String: String], flags: [String: FlagOverride] = [:], hostName: String,
+        readFile: @escaping @Sendable (String) throws(FileProblem) -> String = { path throws(FileProblem) in
+            try TextFile.read(path, limit: ConfigurationLoader.substitutionLimit)
+        }
+    ) {
+        self.kinds = kinds
+        self.environment = environment
+        self.flags = flags
+        self.hostName = hostName
+        self.readFile = readFile
+    }
+
+    /// Reads the file at `path`.
+    ///
+    /// - Throws: ``ConfigurationRejected`` with every problem found; a file that cannot be read is one.
+    public func load(file path: String) throws(ConfigurationRejected) -> Configuration {
+        let text: String
+        do throws(FileProblem) {
+            text = try TextFile.read(path, limit: YAMLDocument.Limit.textBytes)
+        } catch {
+            throw ConfigurationRejected(
+                fileName: path,
+                diagnostics: [
+                    Diagnostic(
+                        at: .document, "cannot be read: \(error.reason)", hint: "give another file with --config FILE")
+                ])
+        }
+        return try self.load(text, fileName: path)
+    }
+
+    /// Reads `text`; `fileName` only goes into messages.
+    ///
+    /// - Throws: ``ConfigurationRejected`` with every problem found.
+    public func load(_ text: String, fileName: String) throws(ConfigurationRejected) -> Configuration {
+        let document: YAMLDocument
+        do throws(YAMLSyntaxError) {
+            document = try YAMLParser.parse(text)
+        } catch {
+            let location = error.mark.map(SourceLocation.init) ?? .document
+            throw ConfigurationRejected(
+                fileName: fileName, diagnostics: [Diagnostic(at: location, error.message, hint: error.hint)])
+        }
+        let (settings, diagnostics) = self.settings(from: document)
+        guard let settings, !diagnostics.contains(where: { $0.severity == .error }) else {
+            throw ConfigurationRejected(fileName: fileName, diagnostics: diagnostics)
+        }
+        return Configuration(settings: settings, diagnostics: diagnostics)
+    }
+
+    private func settings(from document: YAMLDocument) -> (LinkspanSettings?, [Diagnostic]) {
+        var environment = self.environment
+        // Shells know HOSTNAME but seldom export it.
+        if environment["HOSTNAME"] == nil { environment["HOSTNAME"] = self.hostName }
+        var reader = DocumentReader(
+            interpolation: Interpolation(environment: environment, readFile: self.readFile),
+            environment: self.environment,
+            flags: self.flags)
+        let root = reader.read(document, as: .linkspan(kinds: self.kinds))
+        var settingsReader = SettingsReader(kinds: self.kinds, hostName: self.hostName)
+        let settings = settingsReader.settings(from: root)
+        var diagnostics = reader.diagnostics + settingsReader.diagnostics
+        // A bridge may rely on checked settings, so it is asked only when everything before is right.
+        if let settings, !diagnostics.contains(where: { $0.severity == .error }) {
+            diagnostics += self.problemsOfBridges(in: settings, locations: reader.locations)
+        }
+        return (settings, diagnostics.sorted { $0.location.sortKey < $1.location.sortKey })
+    }
+
+    /// What the bridges themselves refuse, such as a promise that their upstream cannot keep.
+    private func problemsOfBridges(in settings: LinkspanSettings, locations: [String: SourceLocation]) -> [Diagnostic] {
+        var problems: [Diagnostic] = []
+        for rule in settings.bridges {
+            guard let bridge = settings.bridgeSettings(for: rule), let type = settings.upstreams[rule.upstream]?.type,
+                let kind = self.kinds.first(where: { $0.kind == type })
+            else { continue }
+            do throws(ConfigurationError) {
+                _ = try kind.init(settings: bridge)
+            } catch {
+                problems += error.problems.map { problem in
+                    Diagnostic(
+                        at: Self.location(of: problem.path, rule, locations), problem.message, hint: problem.hint)
+                }
+            }
+        }
+        // Two bridges over one broker find the same fault in it.
+        var seen: Set<Diagnostic> = []
+        return problems.filter { seen.insert($0).inserted }
+    }
+
+    /// The place of the longest part of `path` that the file has, else that of the bridge.
+    private static func location(
+        of path: String, _ rule: BridgeRule, _ locations: [String: SourceLocation]
+    ) -> SourceLocation {
+        var keys = path.split(separator: ".")
+        while !keys.isEmpty {
+            if keys.count > 1, let location = locations[keys.joined(separator: ".")] { return location }
+            keys.removeLast()
+        }
+        return locations["bridges.\(rule.name)"] ?? .document
+    }
+}

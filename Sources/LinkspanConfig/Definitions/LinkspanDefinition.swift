@@ -1,0 +1,196 @@
+public import LinkspanBridgeKit
+internal import LinkspanCore
+
+extension BlockDefinition {
+    /// Everything that `bridges.yaml` may say, for these kinds of bridges.
+    public static func linkspan(kinds: [any Bridge.Type]) -> BlockDefinition {
+        BlockDefinition([
+            KeyDefinition("version", .choice(["1"]), required: true, "Format of this file."),
+            KeyDefinition("instance", .block(.instance), "Who this instance is."),
+            KeyDefinition("server", .block(.server), "The port that clients connect to."),
+            KeyDefinition("brokers", .map(.broker(kinds: kinds)), "Outside brokers, each named once."),
+            KeyDefinition("bridges", .map(.bridge), "Which channels travel through which broker."),
+        ])
+    }
+
+    private static let instance = BlockDefinition([
+        KeyDefinition(
+            "id", .text(.instanceID), default: "${HOSTNAME}",
+            "Unique among all instances that share a broker; goes into every message."),
+        KeyDefinition("site", .text(.free), "A label for people."),
+    ])
+
+    private static var server: BlockDefinition {
+        let defaults = ServerSettings()
+        return BlockDefinition([
+            KeyDefinition("clients", .block(.clients), "Where clients connect."),
+            KeyDefinition(
+                "origins", .list(.origin), default: "[]", "Origins that browsers may come from; none listed admits all."
+            ),
+            KeyDefinition(
+                "client_publish", .boolean, default: "\(defaults.allowsClientPublish)",
+                "Whether clients may publish at all."),
+            KeyDefinition(
+                "strict_handshake", .boolean, default: "\(defaults.requiresHandshakeFirst)",
+                "Whether anything before the handshake closes the connection (4009)."),
+            KeyDefinition(
+                "event_loops", .integer(1...1024), "Threads that serve clients; one per core when not given."),
+            KeyDefinition("timing", .block(.timing), "Time limits towards clients."),
+            KeyDefinition("limits", .block(.limits), "Bounds that a client can meet."),
+        ])
+    }
+
+    private static var clients: BlockDefinition {
+        let defaults = ServerSettings()
+        return BlockDefinition([
+            KeyDefinition("host", .text(.hostName), default: defaults.host, "Address to listen on."),
+            KeyDefinition(
+                "port", .integer(0...65535), default: "\(defaults.port)", "TCP port; 0 lets the system choose."),
+            KeyDefinition("path", .text(.urlPath), default: defaults.path, "Path of the WebSocket."),
+            KeyDefinition(
+                "protocol", .choice(ProtocolChoice.allCases.map(\.rawValue)), default: defaults.protocolChoice.rawValue,
+                "SocketCluster protocol: 1 up to release 14, 2 from 15; auto finds out for each client."),
+        ])
+    }
+
+    private static var timing: BlockDefinition {
+        let defaults = TimingSettings()
+        let range = Duration.milliseconds(10)...Duration.seconds(86_400)
+        return BlockDefinition([
+            KeyDefinition(
+                "handshake_timeout", .duration(range), default: Quantity.text(defaults.handshakeTimeout),
+                "Longest wait for a client's handshake (4005)."),
+            KeyDefinition(
+                "ping_interval", .duration(range), default: Quantity.text(defaults.pingInterval), "Time between pings."),
+            KeyDefinition(
+                "ping_timeout", .duration(range), default: Quantity.text(defaults.pingTimeout),
+                "Longest silence of a client (4001)."),
+            KeyDefinition(
+                "ping_timeout_disabled", .boolean, default: "\(defaults.pingTimeoutDisabled)",
+                "Send no pings, and close nobody for silence."),
+            KeyDefinition(
+                "ack_timeout", .duration(range), default: Quantity.text(defaults.ackTimeout),
+                "Longest wait for a client's answer to a call."),
+        ])
+    }
+
+    private static var limits: BlockDefinition {
+        let defaults = LimitSettings()
+        return BlockDefinition([
+            KeyDefinition(
+                "connections", .integer(1...10_000_000), default: "\(defaults.connections)",
+                "Open connections (HTTP 503)."),
+            KeyDefinition(
+                "channels_per_connection", .integer(1...1_000_000), default: "\(defaults.channelsPerConnection)",
+                "Channels that one connection may subscribe to."),
+            KeyDefinition(
+                "channel_name", .size(1...65_535), default: Quantity.text(bytes: defaults.channelNameBytes),
+                "Longest channel name."),
+            KeyDefinition(
+                "message", .size(128...(1 << 30)), default: Quantity.text(bytes: defaults.messageBytes),
+                "Largest message from a client (1009)."),
+            KeyDefinition(
+                "outbound", .size(4096...(1 << 30)), default: Quantity.text(bytes: defaults.outboundBytes),
+                "What may wait for one slow subscriber (4100)."),
+            KeyDefinition(
+                "json_depth", .integer(1...1000), default: "\(defaults.jsonDepth)", "Deepest nesting of a message."),
+            KeyDefinition(
+                "publishes_per_second", .integer(0...10_000_000), default: "\(defaults.publishesPerSecond)",
+                "Publishes per connection; it is read no faster. 0 is unlimited."),
+            KeyDefinition(
+                "batch", .integer(1...1_000_000), default: "\(defaults.batchElements)",
+                "Packets in one message of a client."),
+        ])
+    }
+
+    private static func broker(kinds: [any Bridge.Type]) -> BlockDefinition {
+        let options = Dictionary(
+            kinds.map { kind in
+                let block = BlockDefinition(kind.options.map(KeyDefinition.init))
+                return (kind.kind, [KeyDefinition(kind.kind, .block(block), "Options of \(kind.kind).")])
+            }, uniquingKeysWith: { first, _ in first })
+        return BlockDefinition(
+            noun: "broker", variants: Variants(selector: "type", keys: options),
+            [
+                KeyDefinition("type", .choice(options.keys.sorted()), required: true, "Kind of broker."),
+                KeyDefinition("urls", .list(.free), required: true, "Where it is, in order of preference."),
+                KeyDefinition("username", .text(.free), "User name at the broker."),
+                KeyDefinition("password", .secret, "Password at the broker, from a file or the environment."),
+                KeyDefinition("tls", .block(.tls), "Certificates, for URLs with TLS."),
+            ])
+    }
+
+    private static let tls = BlockDefinition([
+        KeyDefinition("ca", .text(.filePath), "Authorities to trust (PEM) instead of the system's."),
+        KeyDefinition("certificate", .text(.filePath), "Our certificate (PEM), for brokers that ask for one."),
+        KeyDefinition("key", .text(.filePath), "Key of our certificate (PEM)."),
+    ])
+
+    private static var bridge: BlockDefinition {
+        let defaults = BridgeRule(name: "", upstream: "")
+        return BlockDefinition(
+            noun: "bridge",
+            [
+                KeyDefinition("broker", .text(.name), required: true, "One of `brokers`."),
+                KeyDefinition(
+                    "channels", .blockOrList(.channels, listKey: "include"), default: "[\"**\"]",
+                    "Globs of the channels it carries."),
+                KeyDefinition(
+                    "direction", .choice(Direction.allCases.map(\.rawValue)), default: defaults.direction.rawValue,
+                    "From the broker (in), to it (out), or both."),
+                KeyDefinition(
+                    "events", .choices(MirroredEvent.allCases.map(\.rawValue)), default: "[publish]",
+                    "What is mirrored to the broker; subscribe and unsubscribe tell it who listens."),
+                KeyDefinition("name", .text(.free), "Name of a channel at the broker, with {channel} in it."),
+                KeyDefinition(
+                    "guarantee", .choice(Guarantee.allCases.map(\.rawValue)), default: defaults.guarantee.rawValue,
+                    "What is promised for each message."),
+                KeyDefinition(
+                    "interest", .choice(Interest.allCases.map(\.rawValue)), default: defaults.interest.rawValue,
+                    "Subscribe at the broker while somebody listens here, or always."),
+                KeyDefinition(
+                    "linger", .duration(.zero ... .seconds(86_400)), default: Quantity.text(defaults.linger),
+                    "How long a subscription at the broker outlives its last subscriber here."),
+                KeyDefinition("buffer", .block(.buffer), "Where messages wait for the broker."),
+                KeyDefinition("retry", .block(.retry), "Pauses between attempts to connect."),
+                KeyDefinition(
+                    "transit", .list(.name), default: "[]", "Bridges whose traffic this one may carry onward."),
+                KeyDefinition(
+                    "max_hops", .integer(1...64), default: "\(defaults.maximumHops)",
+                    "Instances that a message may pass."),
+                KeyDefinition(
+                    "required", .boolean, default: "\(defaults.isRequired)", "Whether readiness waits for it."),
+            ])
+    }
+
+    private static let channels = BlockDefinition([
+        KeyDefinition("include", .list(.glob), default: "[\"**\"]", "Channels that match one of these are carried,"),
+        KeyDefinition("exclude", .list(.glob), default: "[]", "unless they match one of these."),
+    ])
+
+    private static var buffer: BlockDefinition {
+        let defaults = BufferSettings()
+        return BlockDefinition([
+            KeyDefinition("type", .choice(["memory"]), default: "memory", "Where it is."),
+            KeyDefinition(
+                "size", .size(4096...(1 << 40)), default: Quantity.text(bytes: defaults.sizeBytes),
+                "Payloads, and 64 bytes for each message."),
+            KeyDefinition(
+                "age", .duration(.milliseconds(10)...(.seconds(365 * 86_400))),
+                "Older messages are dropped; kept when not given."),
+            KeyDefinition(
+                "when_full", .choice(OverflowPolicy.allCases.map(\.rawValue)), default: defaults.whenFull.rawValue,
+                "Which message gives way."),
+        ])
+    }
+
+    private static var retry: BlockDefinition {
+        let defaults = BridgeRule(name: "", upstream: "")
+        let range = Duration.milliseconds(10)...Duration.seconds(3600)
+        return BlockDefinition([
+            KeyDefinition(
+                "initial", .duration(range), default: Quantity.text(defaults.retryInitial), "Shortest pause."),
+            KeyDefinition("max", .duration(range), default: Quantity.text(defaults.retryMaximum), "Longest pause."),
+        ])
+    }
+}

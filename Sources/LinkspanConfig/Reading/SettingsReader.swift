@@ -1,0 +1,276 @@
+internal import LinkspanBridgeKit
+internal import LinkspanCore
+
+/// Turns checked blocks into settings, and checks what one value alone does not show: references, URLs, templates, promises.
+struct SettingsReader {
+    let kinds: [String: any Bridge.Type]
+    /// Used when the file gives no instance id.
+    let hostName: String
+
+    private(set) var diagnostics: [Diagnostic] = []
+
+    init(kinds: [any Bridge.Type], hostName: String) {
+        self.kinds = Dictionary(kinds.map { ($0.kind, $0) }, uniquingKeysWith: { first, _ in first })
+        self.hostName = hostName
+    }
+
+    /// Complete only when no error was reported.
+    mutating func settings(from root: ConfigBlock) -> LinkspanSettings? {
+        let instance = self.instance(from: root.block("instance"))
+        let brokers = root.map("brokers")
+        var upstreams: [String: UpstreamSettings] = [:]
+        for broker in brokers {
+            upstreams[broker.path.last] = self.upstream(from: broker)
+        }
+        let blocks = root.map("bridges")
+        let rules = blocks.map { self.rule(from: $0, brokers: brokers, bridgeNames: blocks.map(\.path.last)) }
+        guard let instance else { return nil }
+        return LinkspanSettings(
+            instance: instance, server: Self.server(from: root.block("server")), upstreams: upstreams, bridges: rules)
+    }
+
+    private mutating func report(
+        _ location: SourceLocation, _ message: String, hint: String? = nil, severity: Diagnostic.Severity = .error
+    ) {
+        self.diagnostics.append(Diagnostic(severity, at: location, message, hint: hint))
+    }
+
+    // MARK: Instance
+
+    private mutating func instance(from block: ConfigBlock) -> InstanceSettings? {
+        if let id = block.text("id").flatMap(InstanceID.init) {
+            return InstanceSettings(id: id, site: block.text("site"))
+        }
+        if let id = Self.instanceID(fromHostName: self.hostName) {
+            return InstanceSettings(id: id, site: block.text("site"))
+        }
+        self.report(block.location, "instance.id is missing, and the host has no name to take it from")
+        return nil
+    }
+
+    private static func instanceID(fromHostName name: String) -> InstanceID? {
+        InstanceID(String(name.prefix(64)))
+    }
+
+    // MARK: Server
+
+    private static func server(from block: ConfigBlock) -> ServerSettings {
+        var settings = ServerSettings()
+        let clients = block.block("clients")
+        settings.host = clients.text("host") ?? settings.host
+        settings.port = clients.integer("port") ?? settings.port
+        settings.path = clients.text("path") ?? settings.path
+        settings.protocolChoice = clients.choice("protocol") ?? settings.protocolChoice
+        settings.eventLoops = block.integer("event_loops")
+        settings.origins = block.list("origins")?.map(\.value) ?? settings.origins
+        settings.allowsClientPublish = block.boolean("client_publish") ?? settings.allowsClientPublish
+        settings.requiresHandshakeFirst = block.boolean("strict_handshake") ?? settings.requiresHandshakeFirst
+        settings.timing = Self.timing(from: block.block("timing"))
+        settings.limits = Self.limits(from: block.block("limits"))
+        return settings
+    }
+
+    private static func timing(from block: ConfigBlock) -> TimingSettings {
+        var settings = TimingSettings()
+        settings.handshakeTimeout = block.duration("handshake_timeout") ?? settings.handshakeTimeout
+        settings.pingInterval = block.duration("ping_interval") ?? settings.pingInterval
+        settings.pingTimeout = block.duration("ping_timeout") ?? settings.pingTimeout
+        settings.pingTimeoutDisabled = block.boolean("ping_timeout_disabled") ?? settings.pingTimeoutDisabled
+        settings.ackTimeout = block.duration("ack_timeout") ?? settings.ackTimeout
+        return settings
+    }
+
+    private static func limits(from block: ConfigBlock) -> LimitSettings {
+        var settings = LimitSettings()
+        settings.connections = block.integer("connections") ?? settings.connections
+        settings.channelsPerConnection = block.integer("channels_per_connection") ?? settings.channelsPerConnection
+        settings.channelNameBytes = block.size("channel_name") ?? settings.channelNameBytes
+        settings.messageBytes = block.size("message") ?? settings.messageBytes
+        settings.outboundBytes = block.size("outbound") ?? settings.outboundBytes
+        settings.jsonDepth = block.integer("json_depth") ?? settings.jsonDepth
+        settings.publishesPerSecond = block.integer("publishes_per_second") ?? settings.publishesPerSecond
+        settings.batchElements = block.integer("batch") ?? settings.batchElements
+        return settings
+    }
+
+    // MARK: Brokers
+
+    /// Nil when its kind or one of its URLs is not known; that is reported.
+    private mutating func upstream(from block: ConfigBlock) -> UpstreamSettings? {
+        guard let type = block.text("type"), let kind = self.kinds[type], let list = block.list("urls") else {
+            return nil
+        }
+        if list.isEmpty {
+            self.report(block.location(of: "urls"), "\(block.path.label): urls has no URL")
+        }
+        let urls = list.compactMap { self.url($0, of: kind, in: block) }
+        self.checkCertificates(in: block)
+        return UpstreamSettings(
+            type: type, urls: urls, username: block.text("username"), password: block.text("password").map(Secret.init),
+            tls: Self.tls(from: block.block("tls")), options: Self.options(of: kind, from: block.block(type)),
+            optionsPath: block.path.appending(type).dotted)
+    }
+
+    private mutating func url(_ text: Located<String>, of kind: any Bridge.Type, in block: ConfigBlock) -> UpstreamURL?
+    {
+        do throws(ScalarProblem) {
+            return try UpstreamURLReading.url(text.value, kind: kind.kind, schemes: kind.schemes)
+        } catch {
+            self.report(text.location, "\(block.path.label): \(error.message)", hint: error.hint)
+            return nil
+        }
+    }
+
+    private mutating func checkCertificates(in block: ConfigBlock) {
+        let tls = block.block("tls")
+        switch (tls.text("certificate"), tls.text("key")) {
+        case (.some, nil):
+            self.report(tls.location(of: "certificate"), "\(block.path.label): tls.certificate without tls.key")
+        case (nil, .some):
+            self.report(tls.location(of: "key"), "\(block.path.label): tls.key without tls.certificate")
+        case (nil, nil), (.some, .some):
+            break
+        }
+    }
+
+    private static func tls(from block: ConfigBlock) -> TLSFiles {
+        TLSFiles(authorities: block.text("ca"), certificate: block.text("certificate"), key: block.text("key"))
+    }
+
+    /// Given and default values of every option of the kind.
+    private static func options(of kind: any Bridge.Type, from block: ConfigBlock) -> [String: OptionValue] {
+        var values: [String: OptionValue] = [:]
+        for option in kind.options {
+            values[option.key] = block.values[option.key].flatMap { Self.option($0.value) } ?? option.defaultValue
+        }
+        return values
+    }
+
+    private static func option(_ value: ConfigValue) -> OptionValue? {
+        switch value {
+        case .text(let text): .text(text)
+        case .boolean(let value): .boolean(value)
+        case .integer(let value): .integer(value)
+        case .duration(let value): .duration(value)
+        case .size(let value): .size(value)
+        case .list, .block, .map: nil
+        }
+    }
+
+    // MARK: Bridges
+
+    private mutating func rule(from block: ConfigBlock, brokers: [ConfigBlock], bridgeNames: [String]) -> BridgeRule {
+        var rule = BridgeRule(name: block.path.last, upstream: block.text("broker") ?? "")
+        let channels = block.block("channels")
+        rule.include = channels.list("include")?.map(\.value) ?? rule.include
+        rule.exclude = channels.list("exclude")?.map(\.value) ?? rule.exclude
+        rule.direction = block.choice("direction") ?? rule.direction
+        rule.events =
+            block.list("events").map { Set($0.compactMap { MirroredEvent(rawValue: $0.value) }) } ?? rule.events
+        rule.nameTemplate = block.text("name")
+        rule.guarantee = block.choice("guarantee") ?? rule.guarantee
+        rule.interest = block.choice("interest") ?? rule.interest
+        rule.linger = block.duration("linger") ?? rule.linger
+        rule.transit = block.list("transit")?.map(\.value) ?? rule.transit
+        rule.maximumHops = block.integer("max_hops") ?? rule.maximumHops
+        rule.isRequired = block.boolean("required") ?? rule.isRequired
+        rule.buffer = Self.buffer(from: block.block("buffer"))
+        rule.retryInitial = block.block("retry").duration("initial") ?? rule.retryInitial
+        rule.retryMaximum = block.block("retry").duration("max") ?? max(rule.retryMaximum, rule.retryInitial)
+        self.check(rule, in: block, brokers: brokers, bridgeNames: bridgeNames)
+        return rule
+    }
+
+    private static func buffer(from block: ConfigBlock) -> BufferSettings {
+        var settings = BufferSettings()
+        settings.sizeBytes = block.size("size") ?? settings.sizeBytes
+        settings.age = block.duration("age")
+        settings.whenFull = block.choice("when_full") ?? settings.whenFull
+        return settings
+    }
+
+    private mutating func check(
+        _ rule: BridgeRule, in block: ConfigBlock, brokers: [ConfigBlock], bridgeNames: [String]
+    ) {
+        if rule.include.isEmpty {
+            self.report(
+                block.location(of: "channels"), "\(block.path.label): channels has no glob",
+                hint: "write [\"**\"] for all channels")
+        }
+        if rule.retryInitial > rule.retryMaximum {
+            self.report(
+                block.block("retry").location(of: "initial"),
+                "\(block.path.label): retry.initial is longer than retry.max")
+        }
+        self.checkDirection(of: rule, in: block)
+        for name in block.list("transit") ?? [] where !bridgeNames.contains(name.value) || name.value == rule.name {
+            let reason =
+                name.value == rule.name ? "names the bridge itself" : "names no bridge: \(ScalarText.shown(name.value))"
+            self.report(
+                name.location, "\(block.path.label): transit \(reason)", hint: Self.known(bridgeNames, near: name.value)
+            )
+        }
+        guard !rule.upstream.isEmpty else { return }
+        guard let broker = brokers.first(where: { $0.path.last == rule.upstream }) else {
+            let names = brokers.map(\.path.last)
+            self.report(
+                block.location(of: "broker"), "\(block.path.label): unknown broker \(ScalarText.shown(rule.upstream))",
+                hint: Self.known(names, near: rule.upstream))
+            return
+        }
+        if let kind = broker.text("type").flatMap({ self.kinds[$0] }) {
+            self.checkTemplate(of: rule, in: block, kind: kind)
+        }
+    }
+
+    private mutating func checkDirection(of rule: BridgeRule, in block: ConfigBlock) {
+        let sends = rule.direction != .ingress
+        if !sends, block.values["events"] != nil, rule.events != [.publish] {
+            self.report(
+                block.location(of: "events"),
+                "\(block.path.label): events are sent to the broker, and direction in sends nothing",
+                hint: "choose direction both or out, or leave out events")
+        }
+        if rule.direction == .egress, block.values["interest"] != nil, rule.interest == .always {
+            self.report(
+                block.location(of: "interest"),
+                "\(block.path.label): interest always receives everything, and direction out receives nothing",
+                hint: "choose direction both or in, or leave out interest")
+        }
+        if !sends, !rule.transit.isEmpty {
+            self.report(
+                block.location(of: "transit"),
+                "\(block.path.label): transit carries messages to the broker, and direction in sends nothing",
+                hint: "choose direction both or out, or leave out transit")
+        }
+    }
+
+    private mutating func checkTemplate(of rule: BridgeRule, in block: ConfigBlock, kind: any Bridge.Type) {
+        guard let template = rule.nameTemplate else { return }
+        do {
+            _ = try NameTemplate(template, rules: kind.nameRules)
+        } catch {
+            self.report(
+                block.location(of: "name"), "\(block.path.label): bad name \(ScalarText.shown(template)): \(error)")
+        }
+    }
+
+    private static func known(_ names: [String], near word: String) -> String {
+        guard !names.isEmpty else { return "none is declared" }
+        let nearest = Suggestion.nearest(to: word, in: names).map { "did you mean \"\($0)\"?  " } ?? ""
+        return "\(nearest)known: \(names.sorted().joined(separator: ", "))"
+    }
+}
+
+extension OptionDeclaration {
+    /// The default as a value; nil when a bridge declares one that its own kind does not admit.
+    var defaultValue: OptionValue? {
+        switch self.kind {
+        case .text, .choice: .text(self.defaultText)
+        case .boolean: Bool(self.defaultText).map(OptionValue.boolean)
+        case .integer: Int(self.defaultText).map(OptionValue.integer)
+        case .duration: Quantity.duration(self.defaultText).map(OptionValue.duration)
+        case .size: Quantity.size(self.defaultText).map(OptionValue.size)
+        }
+    }
+}
