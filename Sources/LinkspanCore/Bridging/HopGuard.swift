@@ -32,4 +32,9 @@ public struct HopGuard: Sendable, Hashable {
         header.hops.append(self.instance)
         return header
     }
+
+    /// How many hops ``leaving(_:)`` would show.
+    public func leavingHops(_ header: EnvelopeHeader) -> Int {
+        header.hops.last == self.instance ? header.hops.count : header.hops.count + 1
+    }
 }

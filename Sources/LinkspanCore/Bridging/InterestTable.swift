@@ -8,7 +8,7 @@ public struct InterestTable: Sendable {
     /// Most names at a time; channels past it are not subscribed upstream and are counted in ``refusedCount``.
     public let limit: Int
 
-    /// Subscriptions that found the table full.
+    /// Subscriptions that found the table full or had no upstream name.
     public private(set) var refusedCount: UInt64 = 0
 
     /// Filters that the upstream refused in this conversation.
@@ -52,11 +52,16 @@ public struct InterestTable: Sendable {
     public mutating func subscribed(_ name: String) {
         guard self.fixed.isEmpty else { return }
         let name = UpstreamName(name)
-        guard self.names.count < self.limit || self.names[name] != nil else { return self.refusedCount += 1 }
+        guard self.names.count < self.limit || self.names[name] != nil else { return self.refuse() }
         self.update(name) { entry in
             entry.isWanted = true
             entry.leavesAt = nil
         }
+    }
+
+    /// A channel cannot be subscribed upstream: it has no name there, or the table is full.
+    public mutating func refuse() {
+        self.refusedCount += 1
     }
 
     /// The last local subscriber left; the name stays wanted for the linger time.

@@ -1,0 +1,164 @@
+public import LinkspanBridgeKit
+public import LinkspanCore
+public import Logging
+internal import NIOCore
+public import ServiceLifecycle
+internal import Synchronization
+
+/// Runs the bridges of one instance: one conversation per rule, supervised.
+///
+/// Make it first, give it to the server as its ``BridgePlane``, ``attach(_:)`` the server's broker, then run both; in a `ServiceGroup` list the host before the
+/// server, so that it stops after it and still sends what the last clients published.
+public final class BridgeHost: BridgePlane, Service {
+    /// How long an orderly stop waits for upstreams to take what is buffered.
+    public static let defaultDrainLimit = Duration.seconds(5)
+
+    /// How long a bridge may take to say good-bye before it is left behind.
+    private static let farewellLimit = Duration.seconds(3)
+
+    private let runners: [BridgeRunner]
+    private let clock: HostClock
+    private let logger: Logger
+    private let drainLimit: Duration
+    private let acceptor = Mutex<(any IngressAcceptor)?>(nil)
+
+    /// Constructs every bridge; touches no network.
+    ///
+    /// - Parameter bridges: the kinds that rules may name.
+    /// - Throws: ``ConfigurationError`` with everything that is wrong with the rules, their upstreams and their templates.
+    public convenience init(
+        settings: LinkspanSettings, bridges: [any Bridge.Type], drainLimit: Duration = BridgeHost.defaultDrainLimit,
+        logger: Logger
+    ) throws(ConfigurationError) {
+        try self.init(settings: settings, bridges: bridges, drainLimit: drainLimit, clock: .system, logger: logger)
+    }
+
+    package init(
+        settings: LinkspanSettings, bridges: [any Bridge.Type], drainLimit: Duration, clock: HostClock, logger: Logger
+    ) throws(ConfigurationError) {
+        self.runners = try BridgePlanner.plans(for: settings, bridges: bridges).map { plan in
+            BridgeRunner(plan: plan, settings: settings, clock: clock, logger: logger)
+        }
+        self.clock = clock
+        self.logger = logger
+        self.drainLimit = drainLimit
+    }
+
+    /// Finds everything that is wrong with the bridges of `settings`, offline.
+    public static func check(_ settings: LinkspanSettings, bridges: [any Bridge.Type]) throws(ConfigurationError) {
+        _ = try BridgePlanner.plans(for: settings, bridges: bridges)
+    }
+
+    /// Says who takes what the bridges receive; call it once, before ``run()``.
+    public func attach(_ acceptor: any IngressAcceptor) {
+        self.acceptor.withLock { $0 = acceptor }
+    }
+
+    /// All bridges in the order of the settings, at this moment.
+    public var statuses: [BridgeStatus] { self.runners.map(\.status) }
+
+    // MARK: BridgePlane
+
+    public func egressRoutes(for channel: ChannelName) -> [EgressRoute] {
+        guard !channel.isReserved else { return [] }
+        return self.runners.lazy.map(\.plan).filter { $0.carriesOut(channel) }.map { plan in
+            EgressRoute(bridge: plan.index, name: plan.template.encode(channel), transit: plan.transit)
+        }
+    }
+
+    public func offer(_ batch: [EgressOffer], to bridge: BridgeIndex) {
+        self.runners[bridge.value].offer(batch)
+    }
+
+    public func channelSubscribed(_ channel: ChannelName) {
+        guard !channel.isReserved else { return }
+        for runner in self.runners where runner.plan.selector.contains(channel) {
+            runner.channelSubscribed(channel)
+        }
+    }
+
+    public func channelUnsubscribed(_ channel: ChannelName) {
+        guard !channel.isReserved else { return }
+        for runner in self.runners where runner.plan.selector.contains(channel) {
+            runner.channelUnsubscribed(channel)
+        }
+    }
+
+    // MARK: Service
+
+    /// Runs all bridges until graceful shutdown or cancellation, then stops them in order and within bounds: buffers drain for up to the drain limit, then every
+    /// conversation says good-bye.
+    /// - Precondition: ``attach(_:)`` was called.
+    public func run() async throws {
+        guard let acceptor = self.acceptor.withLock({ $0 }) else {
+            preconditionFailure("attach an IngressAcceptor before running the bridge host")
+        }
+        let bridges = self.runners.map { SupervisedBridge($0, acceptor: acceptor) }
+        let ticker = Task { await self.tick() }
+        do {
+            try await gracefulShutdown()
+            await self.drain()
+        } catch {
+            self.logger.debug("Bridges are cancelled; buffers do not drain")
+        }
+        ticker.cancel()
+        // Its own task: it must end in order even when this one is cancelled.
+        await Task { await self.stop(bridges) }.value
+    }
+
+    private func drain() async {
+        let draining = self.runners.filter(\.mayDrain)
+        await self.within(self.drainLimit) {
+            await withTaskGroup(of: Void.self) { group in
+                for runner in draining { group.addTask { await runner.drain() } }
+            }
+        }
+    }
+
+    private func stop(_ bridges: [SupervisedBridge]) async {
+        for bridge in bridges { bridge.task.cancel() }
+        await self.within(Self.farewellLimit) {
+            for bridge in bridges { await bridge.ended.wait() }
+        }
+        for bridge in bridges where bridge.runner.status.state != .stopped {
+            bridge.runner.leaveBehind()
+        }
+    }
+
+    private func within(_ limit: Duration, _ body: @escaping @Sendable () async -> Void) async {
+        let clock = self.clock
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await body() }
+            group.addTask { try? await clock.sleep(limit) }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    /// One timer for all that is due by the clock, at a quarter of the shortest linger or age.
+    private func tick() async {
+        let spans = self.runners.flatMap { [$0.plan.rule.linger, $0.plan.rule.buffer.age ?? .seconds(4)] }
+        let pause = min(max((spans.min() ?? .seconds(4)) / 4, .milliseconds(10)), .seconds(1))
+        while !Task.isCancelled {
+            try? await self.clock.sleep(pause)
+            for runner in self.runners { runner.tick() }
+        }
+    }
+}
+
+/// One bridge under way. Its task is not a child of the host's: a bridge that ignores cancellation must not keep the host from stopping.
+private struct SupervisedBridge: Sendable {
+    let runner: BridgeRunner
+    let task: Task<Void, Never>
+    let ended: OneShot
+
+    init(_ runner: BridgeRunner, acceptor: any IngressAcceptor) {
+        let ended = OneShot()
+        self.runner = runner
+        self.ended = ended
+        self.task = Task {
+            await runner.supervise(acceptor: acceptor)
+            ended.fire()
+        }
+    }
+}

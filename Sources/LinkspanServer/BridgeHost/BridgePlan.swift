@@ -1,0 +1,170 @@
+internal import LinkspanBridgeKit
+internal import LinkspanCore
+
+/// One rule, checked and resolved: everything about a bridge that does not change while it runs.
+struct BridgePlan: Sendable {
+    var index: BridgeIndex
+    var rule: BridgeRule
+    var kind: String
+    var bridge: any Bridge
+    var urls: [UpstreamURL]
+    var selector: ChannelSelector
+    var template: NameTemplate
+    var transit: UInt64
+
+    var receives: Bool { self.rule.direction != .egress }
+    var mirrorsOccupancy: Bool { self.rule.events.contains(.subscribe) || self.rule.events.contains(.unsubscribe) }
+
+    func carriesOut(_ channel: ChannelName) -> Bool {
+        self.rule.direction != .ingress && self.rule.events.contains(.publish) && self.selector.contains(channel)
+    }
+
+    func interestTable() -> InterestTable {
+        switch (self.receives, self.rule.interest) {
+        case (false, _): InterestTable(always: [])
+        case (true, .always): InterestTable(always: InterestTable.filters(for: self.selector, through: self.template))
+        case (true, .onDemand): InterestTable(linger: self.rule.linger)
+        }
+    }
+}
+
+/// Turns settings into plans, and finds everything that is wrong with them on the way. Touches no network.
+struct BridgePlanner {
+    /// ``EgressRoute/transit`` has a bit for each.
+    static let bridgeLimit = 64
+
+    private let settings: LinkspanSettings
+    private let kinds: [String: any Bridge.Type]
+    private var problems: [ConfigurationError.Problem] = []
+
+    private init(settings: LinkspanSettings, bridges: [any Bridge.Type]) {
+        self.settings = settings
+        self.kinds = Dictionary(bridges.map { ($0.kind, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    static func plans(
+        for settings: LinkspanSettings, bridges: [any Bridge.Type]
+    ) throws(ConfigurationError) -> [BridgePlan] {
+        var planner = BridgePlanner(settings: settings, bridges: bridges)
+        let plans = settings.bridges.enumerated().compactMap { planner.plan($1, at: $0) }
+        planner.checkTogether()
+        guard planner.problems.isEmpty else { throw ConfigurationError(planner.problems) }
+        return plans
+    }
+
+    private mutating func checkTogether() {
+        if self.settings.bridges.count > Self.bridgeLimit {
+            self.report(
+                "bridges", "\(self.settings.bridges.count) bridges, but an instance has at most \(Self.bridgeLimit)")
+        }
+        var names: Set<String> = []
+        for rule in self.settings.bridges where !names.insert(rule.name).inserted {
+            self.report("bridges.\(rule.name)", "two bridges have this name")
+        }
+    }
+
+    private mutating func plan(_ rule: BridgeRule, at index: Int) -> BridgePlan? {
+        let path = "bridges.\(rule.name)"
+        let selector = self.selector(of: rule, path)
+        let transit = self.transit(of: rule, path)
+        guard let upstream = self.settings.upstreams[rule.upstream] else {
+            self.report(
+                "\(path).broker", "there is no broker \"\(rule.upstream)\"",
+                hint: self.settings.upstreams.isEmpty
+                    ? nil : "brokers: \(self.settings.upstreams.keys.sorted().joined(separator: ", "))")
+            return nil
+        }
+        guard let kind = self.kind(of: upstream, rule.upstream) else { return nil }
+        let template = self.template(of: rule, kind, path)
+        let bridge = self.bridge(kind, rule, upstream)
+        guard let selector, let template, let bridge else { return nil }
+        return BridgePlan(
+            index: BridgeIndex(index), rule: rule, kind: kind.kind, bridge: bridge, urls: upstream.urls,
+            selector: selector,
+            template: template, transit: transit & ~(1 << UInt64(index & 63)))
+    }
+
+    private mutating func kind(of upstream: UpstreamSettings, _ name: String) -> (any Bridge.Type)? {
+        let path = "brokers.\(name)"
+        guard let kind = self.kinds[upstream.type] else {
+            self.report(
+                "\(path).type", "there is no bridge of type \"\(upstream.type)\"",
+                hint: "types: \(self.kinds.keys.sorted().joined(separator: ", "))")
+            return nil
+        }
+        let before = self.problems.count
+        if upstream.urls.isEmpty { self.report("\(path).urls", "a broker needs at least one URL") }
+        for (index, url) in upstream.urls.enumerated() where kind.schemes[url.scheme] == nil {
+            self.report(
+                "\(path).urls[\(index)]", "\(upstream.type) has no scheme \"\(url.scheme)\"",
+                hint: "schemes: \(kind.schemes.keys.sorted().joined(separator: ", "))")
+        }
+        for option in kind.options where upstream.options[option.key] == nil {
+            self.report("\(upstream.optionsPath).\(option.key)", "has no value")
+        }
+        return self.problems.count == before ? kind : nil
+    }
+
+    private mutating func bridge(
+        _ kind: any Bridge.Type, _ rule: BridgeRule, _ upstream: UpstreamSettings
+    ) -> (any Bridge)? {
+        let mirrors = rule.events.contains(.subscribe) || rule.events.contains(.unsubscribe)
+        let settings = BridgeSettings(
+            name: rule.name, instance: self.settings.instance.id, urls: upstream.urls, username: upstream.username,
+            password: upstream.password, tls: upstream.tls, guarantee: rule.guarantee,
+            receives: rule.direction != .egress, sends: rule.direction != .ingress || mirrors,
+            optionsPath: upstream.optionsPath, options: upstream.options)
+        do throws(ConfigurationError) {
+            return try kind.init(settings: settings)
+        } catch {
+            // Two rules over one broker would report its faults twice.
+            self.problems += error.problems.filter { !self.problems.contains($0) }
+            return nil
+        }
+    }
+
+    private mutating func selector(of rule: BridgeRule, _ path: String) -> ChannelSelector? {
+        let include = self.globs(rule.include, "\(path).channels.include")
+        let exclude = self.globs(rule.exclude, "\(path).channels.exclude")
+        guard let include, let exclude else { return nil }
+        return ChannelSelector(include: include, exclude: exclude)
+    }
+
+    private mutating func globs(_ patterns: [String], _ path: String) -> [Glob]? {
+        var globs: [Glob] = []
+        for (index, pattern) in patterns.enumerated() {
+            do throws(GlobError) {
+                globs.append(try Glob(pattern))
+            } catch {
+                self.report("\(path)[\(index)]", error.description)
+            }
+        }
+        return globs.count == patterns.count ? globs : nil
+    }
+
+    private mutating func template(of rule: BridgeRule, _ kind: any Bridge.Type, _ path: String) -> NameTemplate? {
+        do throws(NameTemplateError) {
+            return try NameTemplate(rule.nameTemplate ?? kind.defaultNameTemplate, rules: kind.nameRules)
+        } catch {
+            self.report("\(path).name", error.description, hint: "for example \(kind.defaultNameTemplate)")
+            return nil
+        }
+    }
+
+    private mutating func transit(of rule: BridgeRule, _ path: String) -> UInt64 {
+        var bits: UInt64 = 0
+        for (position, name) in rule.transit.enumerated() {
+            if let index = self.settings.bridges.firstIndex(where: { $0.name == name }), index < Self.bridgeLimit {
+                bits |= 1 << UInt64(index)
+            } else {
+                self.report("\(path).transit[\(position)]", "there is no bridge \"\(name)\"")
+            }
+        }
+        return bits
+    }
+
+    private mutating func report(_ path: String, _ message: String, hint: String? = nil) {
+        let problem = ConfigurationError.Problem(path: path, message: message, hint: hint)
+        if !self.problems.contains(problem) { self.problems.append(problem) }
+    }
+}

@@ -1,0 +1,136 @@
+internal import LinkspanBridgeKit
+internal import LinkspanCore
+internal import Logging
+internal import NIOCore
+internal import Synchronization
+
+extension BridgeRunner {
+    /// Converses with the upstream, again and again, until the task is cancelled; then counts what is left as dropped.
+    func supervise(acceptor: any IngressAcceptor) async {
+        var schedule = ReconnectSchedule(
+            initial: self.plan.rule.retryInitial, maximum: self.plan.rule.retryMaximum,
+            upstreamCount: self.plan.urls.count)
+        var random = SystemRandomNumberGenerator()
+        var upstream = 0
+        var logged: Failure?
+        while !Task.isCancelled {
+            let failure = await self.converse(upstream: upstream, acceptor: acceptor)
+            if Task.isCancelled { break }
+            let retry = schedule.failed(upstream: upstream, code: failure.code, uptime: failure.uptime, using: &random)
+            self.enterWaiting(failure, retry: retry)
+            // The same failure at every attempt is news only once.
+            if failure.uptime != nil || failure.text != logged?.text { self.logLost(failure, retry: retry) }
+            logged = failure
+            try? await self.clock.sleep(retry.delay)
+            upstream = retry.upstream
+        }
+        self.stopped()
+    }
+
+    /// Why one run ended.
+    private struct Failure {
+        var upstream: UpstreamURL
+        var code: UpstreamError.Code?
+        var text: String
+        /// Nil when it never was up.
+        var uptime: Duration?
+    }
+
+    private func converse(upstream: Int, acceptor: any IngressAcceptor) async -> Failure {
+        let wallNow = self.clock.wallMilliseconds()
+        let number = self.update { state in
+            state.link.upstream = upstream
+            state.link.enter(.connecting, at: wallNow)
+            return state.conversation
+        }
+        let link = BridgeLink(
+            logger: self.logger, upstream: self.plan.urls[upstream],
+            host: Conversation(runner: self, acceptor: acceptor, number: number))
+        var failure = Failure(upstream: self.plan.urls[upstream], text: "the conversation ended without a reason")
+        do {
+            try await self.plan.bridge.run(on: link)
+        } catch let error as UpstreamError {
+            failure.code = error.code
+            failure.text = error.message
+        } catch {
+            failure.text = "\(error)"
+        }
+        failure.uptime = self.endConversation()
+        return failure
+    }
+
+    private func endConversation() -> Duration? {
+        let now = self.clock.now()
+        return self.update { state in
+            state.conversationEnded()
+            defer { state.link.upSince = nil }
+            return state.link.upSince.map { .nanoseconds((now - $0).nanoseconds) }
+        }
+    }
+
+    private func enterWaiting(_ failure: Failure, retry: ReconnectSchedule.Retry) {
+        let wallNow = self.clock.wallMilliseconds()
+        self.update { state in
+            state.link.enter(.waiting, at: wallNow)
+            state.link.lastError = failure.text
+            state.link.retryDelay = retry.delay
+            state.link.failures += 1
+        }
+    }
+
+    /// Accounts for what the upstream did not take.
+    private func stopped() {
+        let wallNow = self.clock.wallMilliseconds()
+        let dropped = self.update { state -> UInt64 in
+            let before = state.buffer.ledger.dropped[.stopped]
+            state.isStopped = true
+            state.buffer.stop()
+            state.link.enter(.stopped, at: wallNow)
+            state.link.retryDelay = nil
+            state.whenIdle?.fire()
+            return state.buffer.ledger.dropped[.stopped] - before
+        }
+        if dropped > 0 {
+            self.logger.warning("Bridge stopped with messages left", metadata: [BridgeLogKey.dropped: "\(dropped)"])
+        }
+    }
+
+    /// Closes the books although the conversation goes on: whatever it still says changes nothing.
+    func leaveBehind() {
+        _ = self.endConversation()
+        self.stopped()
+        self.logger.error("Bridge left behind: it did not stop when it was asked to")
+    }
+
+    /// Whether the upstream may still take something: it is up or about to be.
+    var mayDrain: Bool {
+        self.egress.withLock { $0.link.state == .up || $0.link.state == .connecting }
+    }
+
+    /// Returns when nothing is left to send, when the link breaks, or when the task is cancelled.
+    func drain() async {
+        let idle = OneShot()
+        self.update { state in
+            state.whenIdle = idle
+            state.noteIfIdle()
+        }
+        await idle.wait()
+    }
+
+    func logConnected(_ facts: UpstreamFacts) {
+        let upstream = self.egress.withLock { $0.link.upstream }
+        var metadata: Logger.Metadata = [BridgeLogKey.upstream: "\(self.plan.urls[upstream])"]
+        if let product = facts.product { metadata[BridgeLogKey.product] = "\(product)" }
+        self.logger.notice("Upstream connected", metadata: metadata)
+    }
+
+    private func logLost(_ failure: Failure, retry: ReconnectSchedule.Retry) {
+        let message: Logger.Message = failure.uptime == nil ? "Upstream not reached" : "Upstream lost"
+        var metadata: Logger.Metadata = [
+            BridgeLogKey.upstream: "\(failure.upstream)", BridgeLogKey.retryIn: "\(retry.delay)",
+            "error.message": "\(failure.text)",
+        ]
+        if let code = failure.code { metadata[BridgeLogKey.code] = "\(code)" }
+        self.logger.warning(message, metadata: metadata)
+    }
+}

@@ -1,0 +1,271 @@
+internal import LinkspanBridgeKit
+internal import LinkspanCore
+internal import Logging
+internal import NIOCore
+internal import Synchronization
+
+/// Runs one bridge: what the channel owners hand it, what its conversation takes, and its account of both.
+///
+/// Owners, the bridge's thread and status readers meet in two locks: one for egress and interest, one for ingress. Neither is held while foreign code runs.
+final class BridgeRunner: Sendable {
+    let plan: BridgePlan
+    let clock: HostClock
+    let logger: Logger
+    let hopGuard: HopGuard
+
+    let egress: Mutex<EgressState>
+    let ingress: Mutex<IngressState>
+    private let codec: EnvelopeCodec
+
+    init(plan: BridgePlan, settings: LinkspanSettings, clock: HostClock, logger: Logger) {
+        self.plan = plan
+        self.clock = clock
+        var logger = logger
+        logger[metadataKey: BridgeLogKey.bridge] = "\(plan.rule.name)"
+        self.logger = logger
+        self.hopGuard = HopGuard(instance: settings.instance.id)
+        self.codec = EnvelopeCodec(
+            dataLimit: settings.server.limits.messageBytes, jsonDepth: settings.server.limits.jsonDepth)
+        self.egress = Mutex(
+            EgressState(
+                buffer: EgressBuffer(settings: plan.rule.buffer, guarantee: plan.rule.guarantee),
+                interest: plan.interestTable(), link: LinkRecord(since: clock.wallMilliseconds())))
+        self.ingress = Mutex(
+            IngressState(names: IngressNames(template: plan.template, selector: plan.receives ? plan.selector : nil)))
+    }
+
+    /// Changes the egress state, then wakes the bridge if there is work that it waits for.
+    @discardableResult
+    func update<Result: Sendable>(_ body: (inout EgressState) -> Result) -> Result {
+        let (result, wake) = self.egress.withLock { state in
+            let result = body(&state)
+            return (result, state.takeDueWake())
+        }
+        wake?()
+        return result
+    }
+
+    // MARK: From the channel owners
+
+    func offer(_ batch: [EgressOffer]) {
+        let now = self.clock.now()
+        let hopLimit = self.plan.rule.maximumHops
+        self.update { state in
+            for offer in batch {
+                if state.isStopped {
+                    state.buffer.acceptAndDrop(.stopped)
+                } else if self.hopGuard.leavingHops(offer.header) > hopLimit {
+                    state.buffer.acceptAndFilter()
+                } else if let name = offer.name {
+                    state.buffer.append(
+                        BufferedEnvelope(name: name, data: offer.data, header: offer.header, acceptedAt: now))
+                } else {
+                    state.buffer.acceptAndDrop(.badName)
+                }
+            }
+        }
+    }
+
+    /// - Precondition: the rule selects `channel`. The same holds for ``channelUnsubscribed(_:)``.
+    func channelSubscribed(_ channel: ChannelName) {
+        if self.plan.receives, self.plan.rule.interest == .onDemand {
+            let name = self.plan.template.encode(channel)
+            self.update { state in
+                if let name { state.interest.subscribed(name) } else { state.interest.refuse() }
+            }
+        }
+        if self.plan.rule.events.contains(.subscribe) { self.mirror(.subscribe, of: channel) }
+    }
+
+    func channelUnsubscribed(_ channel: ChannelName) {
+        if self.plan.receives, self.plan.rule.interest == .onDemand, let name = self.plan.template.encode(channel) {
+            let now = self.clock.now()
+            self.update { state in state.interest.unsubscribed(name, at: now) }
+        }
+        if self.plan.rule.events.contains(.unsubscribe) { self.mirror(.unsubscribe, of: channel) }
+    }
+
+    /// Sends an occupancy event, raw on purpose: services that want it need know nothing of Linkspan.
+    private func mirror(_ event: OccupancyEvent, of channel: ChannelName) {
+        let data = event.json(channel: channel, instance: self.hopGuard.instance, at: self.clock.wallMilliseconds())
+        let name = self.plan.template.encode(event.channel)
+        let now = self.clock.now()
+        self.update { state in
+            if state.isStopped {
+                state.buffer.acceptAndDrop(.stopped)
+            } else if let name {
+                state.buffer.append(BufferedEnvelope(name: name, data: data, header: nil, acceptedAt: now))
+            } else {
+                state.buffer.acceptAndDrop(.badName)
+            }
+        }
+    }
+
+    /// What is due by the clock: lingering interest and messages that got too old.
+    func tick() {
+        let now = self.clock.now()
+        self.update { state in
+            state.interest.expire(at: now)
+            state.buffer.expire(at: now)
+            state.noteIfIdle()
+        }
+    }
+
+    // MARK: From the upstream
+
+    func deliver(
+        _ messages: [IngressMessage], to acceptor: any IngressAcceptor, whenTaken: @escaping @Sendable () -> Void
+    ) {
+        let batch = self.ingress.withLock { state in self.judge(messages, &state) }
+        let count = batch.count
+        guard count > 0 else { return whenTaken() }
+        acceptor.accept(batch, from: self.plan.index, hopLimit: self.plan.rule.maximumHops) { tally in
+            self.ingress.withLock { $0.ledger.settle(tally, of: count) }
+            whenTaken()
+        }
+    }
+
+    private func judge(_ messages: [IngressMessage], _ state: inout IngressState) -> [IngressEnvelope] {
+        var batch: [IngressEnvelope] = []
+        batch.reserveCapacity(messages.count)
+        for message in messages {
+            switch self.judge(message, &state.names) {
+            case .success(let envelope): batch.append(IngressEnvelope(envelope))
+            case .failure(let refusal): state.ledger.refused[refusal.reason] += 1
+            }
+        }
+        state.ledger.received += UInt64(messages.count)
+        state.ledger.held += UInt64(batch.count)
+        return batch
+    }
+
+    private func judge(_ message: IngressMessage, _ names: inout IngressNames) -> Result<Envelope, Refusal> {
+        let channel: ChannelName
+        switch names.answer(for: message.name) {
+        case .channel(let name): channel = name
+        case .refused(let reason): return .failure(Refusal(reason: reason))
+        }
+        switch self.codec.decode(message.payload, header: message.header) {
+        case .envelope(let header, let data): return .success(Envelope(channel: channel, data: data, header: header))
+        case .raw(let data): return .success(Envelope(channel: channel, data: data, header: nil))
+        case .refused(let reason): return .failure(Refusal(reason: reason))
+        }
+    }
+
+    private struct Refusal: Error {
+        var reason: IngressRefusal
+    }
+
+    // MARK: Status
+
+    var status: BridgeStatus {
+        let ledger = self.ingress.withLock { $0.ledger }
+        return self.egress.withLock { state in
+            BridgeStatus(
+                name: self.plan.rule.name, kind: self.plan.kind, isRequired: self.plan.rule.isRequired,
+                state: state.link.state, since: state.link.since,
+                upstream: self.plan.urls[state.link.upstream].description,
+                facts: state.link.facts, lastError: state.link.lastError, retryDelay: state.link.retryDelay,
+                connects: state.link.connects, failures: state.link.failures, egress: state.buffer.ledger,
+                ingress: ledger,
+                bufferedBytes: state.buffer.usedBytes, interestCount: state.interest.count,
+                rejectedFilters: state.interest.rejected.count, refusedInterest: state.interest.refusedCount,
+                strayTickets: state.buffer.strayTickets)
+        }
+    }
+}
+
+/// What owners and the conversation share.
+struct EgressState: Sendable {
+    var buffer: EgressBuffer
+    var interest: InterestTable
+    var link: LinkRecord
+    /// Names the conversation under way; calls of earlier ones are ignored.
+    var conversation: UInt64 = 0
+    var isStopped = false
+    /// Fires when nothing is left to send; set while the host drains.
+    var whenIdle: OneShot?
+
+    private var wake: (@Sendable () -> Void)?
+    private var wakesForMessages = false
+    private var wakesForInterest = false
+
+    init(buffer: EgressBuffer, interest: InterestTable, link: LinkRecord) {
+        self.buffer = buffer
+        self.interest = interest
+        self.link = link
+    }
+
+    mutating func install(_ wake: @escaping @Sendable () -> Void) {
+        self.wake = wake
+        self.wakesForMessages = true
+        self.wakesForInterest = true
+    }
+
+    /// The bridge looked: it wants to hear of interest again, and of messages unless it stopped at its own limit.
+    mutating func armWake(forMessages: Bool) {
+        self.wakesForMessages = forMessages
+        self.wakesForInterest = true
+    }
+
+    /// The wake to call now, at most once until the bridge looks again.
+    mutating func takeDueWake() -> (@Sendable () -> Void)? {
+        guard self.wakesForMessages && self.buffer.hasWaiting || self.wakesForInterest && self.interest.hasChanges
+        else { return nil }
+        self.wakesForMessages = false
+        self.wakesForInterest = false
+        return self.wake
+    }
+
+    mutating func conversationEnded() {
+        self.conversation += 1
+        self.wake = nil
+        self.wakesForMessages = false
+        self.wakesForInterest = false
+        self.buffer.linkLost()
+        self.interest.linkLost()
+        self.whenIdle?.fire()
+    }
+
+    func noteIfIdle() {
+        if self.buffer.isSettled { self.whenIdle?.fire() }
+    }
+}
+
+struct IngressState: Sendable {
+    var names: IngressNames
+    var ledger = IngressLedger()
+}
+
+/// How a bridge stands with its upstream.
+struct LinkRecord: Sendable {
+    private(set) var state = BridgeState.stopped
+    private(set) var since: UInt64
+    var upstream = 0
+    var facts: UpstreamFacts?
+    var lastError: String?
+    var retryDelay: Duration?
+    var connects: UInt64 = 0
+    var failures: UInt64 = 0
+    /// Monotonic; nil unless up.
+    var upSince: NIODeadline?
+
+    init(since: UInt64) {
+        self.since = since
+    }
+
+    mutating func enter(_ state: BridgeState, at milliseconds: UInt64) {
+        self.state = state
+        self.since = milliseconds
+    }
+}
+
+enum BridgeLogKey {
+    static let bridge = "bridge.name"
+    static let upstream = "upstream.url"
+    static let product = "upstream.product"
+    static let retryIn = "retry.in"
+    static let code = "error.code"
+    static let buffered = "buffer.messages"
+    static let dropped = "dropped.messages"
+}

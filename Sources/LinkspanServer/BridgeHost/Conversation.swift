@@ -1,0 +1,107 @@
+internal import LinkspanBridgeKit
+internal import LinkspanCore
+internal import Logging
+internal import NIOCore
+
+/// One run of a bridge, as the bridge sees the host. Once the run has ended its late calls change nothing.
+final class Conversation: BridgeLinkHost {
+    private let runner: BridgeRunner
+    private let acceptor: any IngressAcceptor
+    private let number: UInt64
+
+    init(runner: BridgeRunner, acceptor: any IngressAcceptor, number: UInt64) {
+        self.runner = runner
+        self.acceptor = acceptor
+        self.number = number
+    }
+
+    func connected(_ facts: UpstreamFacts) {
+        let now = self.runner.clock.now()
+        let wallNow = self.runner.clock.wallMilliseconds()
+        let isFirst = self.runner.update { state -> Bool in
+            guard state.conversation == self.number, state.link.state == .connecting else { return false }
+            state.link.enter(.up, at: wallNow)
+            state.link.upSince = now
+            state.link.facts = facts
+            state.link.lastError = nil
+            state.link.retryDelay = nil
+            state.link.connects += 1
+            return true
+        }
+        if isFirst { self.runner.logConnected(facts) }
+    }
+
+    func onWork(_ wake: @escaping @Sendable () -> Void) {
+        self.runner.update { state in
+            if state.conversation == self.number { state.install(wake) }
+        }
+    }
+
+    func takeWork(upTo limit: Int) -> LinkWork {
+        let now = self.runner.clock.now()
+        let hopGuard = self.runner.hopGuard
+        var work = self.runner.update { state -> LinkWork in
+            guard state.conversation == self.number else { return LinkWork() }
+            var work = LinkWork(interest: state.interest.takeChanges())
+            work.egress.reserveCapacity(min(max(limit, 0), Int(state.buffer.ledger.buffered)))
+            let count = state.buffer.take(upTo: limit, at: now) { ticket, envelope in
+                work.egress.append(
+                    EgressMessage(
+                        ticket: ticket, name: envelope.name, payload: envelope.data,
+                        header: envelope.header.map { hopGuard.leaving($0) }))
+            }
+            state.armWake(forMessages: count < limit)
+            state.noteIfIdle()
+            return work
+        }
+        if !self.runner.plan.bridge.carriesHeader { Self.wrap(&work.egress) }
+        return work
+    }
+
+    func confirm(_ tickets: ClosedRange<UInt64>) {
+        self.settle { $0.confirm(tickets) }
+    }
+
+    func refuse(_ ticket: UInt64, _ reason: EgressRefusal) {
+        self.settle { $0.refuse(ticket, reason) }
+    }
+
+    func deliver(_ messages: [IngressMessage], whenTaken: @escaping @Sendable () -> Void) {
+        self.runner.deliver(messages, to: self.acceptor, whenTaken: whenTaken)
+    }
+
+    func interestSettled(_ filter: UpstreamFilter, accepted: Bool) {
+        self.runner.update { state in
+            if state.conversation == self.number { state.interest.settled(filter, accepted: accepted) }
+        }
+    }
+
+    private func settle(_ body: (inout EgressBuffer) -> Void) {
+        self.runner.update { state in
+            guard state.conversation == self.number else { return }
+            body(&state.buffer)
+            state.noteIfIdle()
+        }
+    }
+
+    /// Puts header and data of each message into one JSON envelope; all envelopes of a batch share one allocation.
+    private static func wrap(_ messages: inout [EgressMessage]) {
+        var bytes = ByteBuffer()
+        bytes.reserveCapacity(
+            messages.reduce(0) { sum, message in
+                sum + (message.header.map { EnvelopeCodec.encodedBound($0, data: message.payload) } ?? 0)
+            })
+        var ends: [Int] = []
+        ends.reserveCapacity(messages.count)
+        for message in messages {
+            if let header = message.header { EnvelopeCodec.encode(header, data: message.payload, into: &bytes) }
+            ends.append(bytes.writerIndex)
+        }
+        // Slices are cut only now: one cut earlier would make the next write copy the whole buffer.
+        for index in messages.indices where messages[index].header != nil {
+            let length = ends[index] - bytes.readerIndex
+            if let slice = bytes.readSlice(length: length) { messages[index].payload = slice }
+            messages[index].header = nil
+        }
+    }
+}
