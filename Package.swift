@@ -109,6 +109,9 @@ let package = Package(
         .executableTarget(name: "linkspan", dependencies: ["LinkspanCommand"], swiftSettings: strict),
 
         .testTarget(
+            name: "LinkspanWireTests", dependencies: ["LinkspanWire", "TestSupport"], exclude: ["Transcripts"],
+            swiftSettings: strict),
+        .testTarget(
             name: "LinkspanCoreTests",
             dependencies: ["LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", nioCore], swiftSettings: strict),
 

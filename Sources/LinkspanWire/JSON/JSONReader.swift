@@ -230,11 +230,11 @@ private struct DepthStack {
 
     @inline(__always)
     mutating func push(isObject: Bool) {
-        let bit = 1 << UInt64(self.depth & 63)
+        let bit: UInt64 = 1 << UInt64(self.depth & 63)
         if isObject {
-            self.words[self.depth >> 6] |= UInt64(bit)
+            self.words[self.depth >> 6] |= bit
         } else {
-            self.words[self.depth >> 6] &= ~UInt64(bit)
+            self.words[self.depth >> 6] &= ~bit
         }
         self.depth &+= 1
     }

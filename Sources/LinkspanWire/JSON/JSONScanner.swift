@@ -14,6 +14,11 @@ public struct JSONError: Error, Hashable, Sendable {
     public var reason: Reason
     /// Bytes from the start of the text.
     public var offset: Int
+
+    public init(reason: Reason, offset: Int) {
+        self.reason = reason
+        self.offset = offset
+    }
 }
 
 /// Checks JSON strictly (RFC 8259, UTF-8) and finds its parts without building objects from them.
