@@ -52,7 +52,7 @@ if ! apt install -y --no-install-recommends "${missing[@]}"; then
     # Most often the lists are old or were never fetched.
     apt update || fail "apt-get update failed; is this machine offline?" "$(tail -n 5 "$log")"
     apt install -y --no-install-recommends "${missing[@]}" ||
-        fail "apt-get could not install ${missing[*]}" "$(tail -n 15 "$log")"
+        fail "apt-get could not install ${missing[*]}; is this machine offline?" "$(tail -n 15 "$log")"
 fi
 rm -f "$log"
 
