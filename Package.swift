@@ -113,7 +113,8 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "LinkspanCoreTests",
-            dependencies: ["LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", nioCore], swiftSettings: strict),
+            dependencies: ["LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "TestSupport", nioCore],
+            swiftSettings: strict),
 
         // What tests share: real servers on loopback, child processes, seeds, clocks.
         .systemLibrary(name: "CTestSupport", path: "Tests/CTestSupport"),
