@@ -1,0 +1,74 @@
+internal import LinkspanBridgeKit
+
+/// Which binding keys the instance's queue needs, from the filters that the host asks for. Pure.
+///
+/// Several filters may need one key; it is bound with the first and unbound with the last. A topic exchange hands a message to a
+/// queue once however many of its bindings match, so keys may overlap.
+struct BindingTable {
+    enum Operation: Equatable {
+        case bind(String)
+        case unbind(String)
+
+        var key: String {
+            switch self {
+            case .bind(let key), .unbind(let key): key
+            }
+        }
+    }
+
+    private struct Need {
+        var filters: [UpstreamFilter] = []
+        var isBound = false
+    }
+
+    private var needs: [String: Need] = [:]
+    /// Binds under way per key; a key that was bound, unbound and bound again is settled by the last answer.
+    private var unanswered: [String: Int] = [:]
+
+    /// The key that matches every name of `filter`; `#` stands for any number of whole words, so a prefix is cut back to a word's end.
+    static func key(for filter: UpstreamFilter) -> String {
+        switch filter {
+        case .exact(let name):
+            return name
+        case .prefix(let text):
+            guard let end = text.utf8.lastIndex(of: UInt8(ascii: ".")) else { return "#" }
+            return String(text[...end]) + "#"
+        }
+    }
+
+    /// - Returns: what to ask of the upstream, if anything, and whether the filter is settled already by an earlier one.
+    mutating func subscribe(_ filter: UpstreamFilter) -> (operation: Operation?, isSettled: Bool) {
+        let key = Self.key(for: filter)
+        var need = self.needs[key] ?? Need()
+        defer { self.needs[key] = need }
+        let isFirst = need.filters.isEmpty
+        if !need.filters.contains(filter) { need.filters.append(filter) }
+        guard isFirst else { return (nil, need.isBound) }
+        self.unanswered[key, default: 0] += 1
+        return (.bind(key), false)
+    }
+
+    mutating func unsubscribe(_ filter: UpstreamFilter) -> Operation? {
+        let key = Self.key(for: filter)
+        guard var need = self.needs[key] else { return nil }
+        need.filters.removeAll { $0 == filter }
+        guard need.filters.isEmpty else {
+            self.needs[key] = need
+            return nil
+        }
+        self.needs[key] = nil
+        return .unbind(key)
+    }
+
+    /// The upstream answered the oldest open bind of `key`.
+    ///
+    /// - Returns: the filters that this settles; after a refusal they are forgotten, so that asking again asks the upstream again.
+    mutating func bindAnswered(_ key: String, accepted: Bool) -> [UpstreamFilter] {
+        let open = (self.unanswered[key] ?? 1) - 1
+        self.unanswered[key] = open > 0 ? open : nil
+        guard open <= 0, var need = self.needs[key] else { return [] }
+        need.isBound = accepted
+        self.needs[key] = accepted ? need : nil
+        return need.filters
+    }
+}

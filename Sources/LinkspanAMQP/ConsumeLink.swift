@@ -1,0 +1,245 @@
+internal import LinkspanBridgeKit
+internal import Logging
+internal import NIOCore
+
+/// The consuming connection's life on its thread.
+struct ConsumeLink: ~Copyable {
+    /// Messages, and bytes of payload, that are handed to the host at a time.
+    private static let batchLimit = 256
+    private static let batchSizeLimit = 1 << 20
+    /// Batches under way at the host before reading pauses, where no prefetch bounds them.
+    private static let underWayLimit = 4
+    /// Changes of bindings ahead of the upstream's answers.
+    private static let bindingWindow = 128
+
+    private var connection: RabbitConnection
+    private let conversation: Conversation
+    private let signal: WakeSignal
+    private let control: LinkControl
+    private let takesWork: Bool
+    private let exchange: PinnedText
+    private var queue: PinnedText
+    private let isAcknowledging: Bool
+
+    private var bindings = BindingTable()
+    private var operations: [BindingTable.Operation] = []
+    private var unanswered: [BindingTable.Operation] = []
+
+    private var reader = DeliveryReader()
+    private var deliveryTag: UInt64 = 0
+    private var batch: [IngressMessage] = []
+    private var batchSize = 0
+    private let taken: TakenBatches
+    private var isPaused = false
+    private var mustRead = true
+    private var liveness: Liveness
+
+    init(
+        _ connection: consuming RabbitConnection, conversation: Conversation, signal: WakeSignal, control: LinkControl,
+        takesWork: Bool
+    ) {
+        let options = conversation.options
+        self.isAcknowledging = options.guarantee == .atLeastOnce
+        self.exchange = PinnedText(options.exchange)
+        self.queue = PinnedText(options.queue)
+        self.taken = TakenBatches(signal: signal, alwaysRaises: self.isAcknowledging)
+        self.liveness = Liveness(heartbeat: connection.heartbeat)
+        self.connection = connection
+        self.conversation = conversation
+        self.signal = signal
+        self.control = control
+        self.takesWork = takesWork
+    }
+
+    mutating func run() throws(UpstreamError) {
+        let resumed = try self.prepare()
+        self.conversation.ready(product: self.connection.product, resumed: resumed)
+        do throws(UpstreamError) {
+            while !self.signal.isCancelled {
+                try self.turn()
+            }
+        } catch {
+            throw self.control.cutReason.map { UpstreamError(.silent, "consuming: \($0)") } ?? error
+        }
+        self.connection.close()
+    }
+
+    /// - Returns: whether the queue was kept from before.
+    private mutating func prepare() throws(UpstreamError) -> Bool {
+        let options = self.conversation.options
+        try self.connection.declareExchange(self.exchange, isDurable: options.isExchangeDurable)
+        var resumed = false
+        if self.isAcknowledging {
+            resumed = try self.connection.declareKeptQueue(
+                self.queue, isQuorum: options.isQuorum, expiry: options.queueExpiry)
+        } else {
+            try self.declareTransientQueue()
+        }
+        do throws(RabbitFailure) {
+            try self.connection.openChannel(RabbitConnection.bindingChannel)
+        } catch {
+            throw error.asUpstreamError("opening a channel")
+        }
+        try self.connection.consume(self.queue, prefetch: self.isAcknowledging ? options.prefetch : nil)
+        return resumed
+    }
+
+    /// An exclusive queue stays locked while the upstream believes in a connection that we know is dead: take another name then.
+    private mutating func declareTransientQueue() throws(UpstreamError) {
+        do throws(RabbitFailure) {
+            try self.connection.declareTransientQueue(self.queue)
+        } catch {
+            guard case .channelClosed(let closure) = error, closure.code == Closure.resourceLocked else {
+                throw error.asUpstreamError("declaring the queue")
+            }
+            try self.connection.reopenChannel(RabbitConnection.channel)
+            let suffix = String(UInt32.random(in: .min ... .max), radix: 16)
+            self.queue = PinnedText("\(self.conversation.options.queue).\(suffix)")
+            do throws(RabbitFailure) {
+                try self.connection.declareTransientQueue(self.queue)
+            } catch {
+                throw error.asUpstreamError("declaring the queue")
+            }
+        }
+    }
+
+    private mutating func turn() throws(UpstreamError) {
+        let isReadable = Poll.wait(
+            socket: self.isPaused ? -1 : self.connection.descriptor, signal: self.signal,
+            milliseconds: self.mustRead ? 0 : Int32(clamping: self.liveness.tick / 1_000_000))
+        let now = Clock.now
+        self.control.beat(now: now)
+        try self.acknowledgeTaken()
+        try self.changeInterest()
+        if self.isPaused, self.taken.mayRead(below: Self.underWayLimit) {
+            self.isPaused = false
+            self.mustRead = true
+        }
+        if self.isPaused {
+            guard self.liveness.isDue(now) else { return }
+            self.liveness.read(at: now)
+            try self.connection.sendHeartbeat()
+        } else if isReadable || self.mustRead || self.liveness.isDue(now) {
+            self.liveness.read(at: now)
+            self.mustRead = false
+            try self.readFrames()
+        }
+    }
+
+    // MARK: Interest
+
+    private mutating func changeInterest() throws(UpstreamError) {
+        if self.takesWork, self.conversation.isConnected {
+            let work = self.conversation.link.takeWork(upTo: 1)
+            self.conversation.post(work.interest)
+            for message in work.egress { self.conversation.link.refuse(message.ticket, .rejected) }
+        }
+        for change in self.conversation.takeInterest() {
+            switch change {
+            case .subscribe(let filter):
+                let (operation, isSettled) = self.bindings.subscribe(filter)
+                if let operation { self.operations.append(operation) }
+                if isSettled { self.conversation.link.interestSettled(filter, accepted: true) }
+            case .unsubscribe(let filter):
+                if let operation = self.bindings.unsubscribe(filter) { self.operations.append(operation) }
+            }
+        }
+        try self.sendOperations()
+    }
+
+    private mutating func sendOperations() throws(UpstreamError) {
+        let count = min(self.operations.count, Self.bindingWindow - self.unanswered.count)
+        guard count > 0 else { return }
+        for operation in self.operations.prefix(count) {
+            try self.connection.send(operation, queue: self.queue, exchange: self.exchange)
+            self.unanswered.append(operation)
+        }
+        self.operations.removeFirst(count)
+    }
+
+    private mutating func operationAnswered(accepted: Bool) {
+        guard !self.unanswered.isEmpty else { return }
+        guard case .bind(let key) = self.unanswered.removeFirst() else { return }
+        for filter in self.bindings.bindAnswered(key, accepted: accepted) {
+            self.conversation.link.interestSettled(filter, accepted: accepted)
+        }
+    }
+
+    /// The upstream answers in order, so the oldest open request is the one that it refused.
+    private mutating func bindingRefused(_ closure: Closure) throws(UpstreamError) {
+        guard closure.code == Closure.accessRefused else {
+            throw UpstreamError(channel: closure, during: "changing a binding")
+        }
+        self.conversation.link.logger.info("Upstream refused a binding", metadata: ["error": "\(closure.text)"])
+        self.operationAnswered(accepted: false)
+        self.operations.insert(contentsOf: self.unanswered, at: 0)
+        self.unanswered.removeAll(keepingCapacity: true)
+        try self.connection.reopenChannel(RabbitConnection.bindingChannel)
+    }
+
+    // MARK: Ingress
+
+    private mutating func readFrames() throws(UpstreamError) {
+        var count = 0
+        while let frame = try self.connection.nextFrame() {
+            try self.handle(frame)
+            count += 1
+            if count & 63 == 0 { self.connection.releaseBuffers() }
+            guard self.batch.count >= Self.batchLimit || self.batchSize >= Self.batchSizeLimit else { continue }
+            self.handOver()
+            self.control.beat(now: Clock.now)
+            if self.isPaused || self.signal.isCancelled { break }
+            try self.acknowledgeTaken()
+        }
+        self.connection.releaseBuffers()
+        self.handOver()
+        try self.sendOperations()
+    }
+
+    private mutating func handle(_ frame: RabbitFrame) throws(UpstreamError) {
+        switch frame {
+        case .deliver(let tag, let routingKey):
+            self.deliveryTag = tag
+            self.reader.began(routingKey: routingKey)
+        case .header(let bodySize, let properties):
+            self.append(self.reader.headerReceived(bodySize: bodySize, properties))
+        case .body(let fragment):
+            self.append(self.reader.bodyReceived(fragment))
+        case .bindAnswered, .unbindAnswered:
+            self.operationAnswered(accepted: true)
+        case .consumerCancelled:
+            throw UpstreamError(.lost, "consuming: the queue was deleted, or its node is gone")
+        case .channelClosed(RabbitConnection.bindingChannel, let closure):
+            try self.bindingRefused(closure)
+        case .channelClosed(_, let closure):
+            throw UpstreamError(channel: closure, during: "consuming")
+        case .connectionClosed(let closure):
+            self.connection.confirmConnectionClosed()
+            throw UpstreamError(closure, during: "consuming")
+        case .ack, .nack, .returned, .blocked, .unblocked, .other:
+            break
+        }
+    }
+
+    private mutating func append(_ message: consuming IngressMessage?) {
+        guard let message else { return }
+        self.batchSize += message.payload.readableBytes
+        self.batch.append(message)
+    }
+
+    private mutating func handOver() {
+        guard !self.batch.isEmpty else { return }
+        let taken = self.taken
+        let (number, underWay) = taken.handedOver(upTo: self.deliveryTag)
+        self.isPaused = !self.isAcknowledging && underWay >= Self.underWayLimit
+        self.conversation.link.deliver(self.batch) { taken.taken(number) }
+        self.batch = []
+        self.batch.reserveCapacity(Self.batchLimit)
+        self.batchSize = 0
+    }
+
+    private mutating func acknowledgeTaken() throws(UpstreamError) {
+        guard self.isAcknowledging, let tag = self.taken.takeAcknowledgeable() else { return }
+        try self.connection.acknowledge(upTo: tag)
+    }
+}
