@@ -98,6 +98,12 @@ let package = Package(
             name: "LinkspanBridgeTestingTests",
             dependencies: ["LinkspanBridgeTesting", "LinkspanBridgeKit", nioCore], swiftSettings: strict),
 
+        .testTarget(
+            name: "LinkspanAMQPTests",
+            dependencies: [
+                "LinkspanAMQP", "LinkspanBridgeKit", "LinkspanBridgeTesting", "CLinkspanRabbitMQ", "TestSupport", nioCore,
+            ], swiftSettings: strict),
+
         // The command line and the wiring, as a library, so that a binary with bridges of its own is a main of three lines.
         .target(
             name: "LinkspanCommand",

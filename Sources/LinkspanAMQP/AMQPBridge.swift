@@ -38,16 +38,18 @@ public struct AMQPBridge: Bridge {
         var problems: [ConfigurationError.Problem] = []
         let path = settings.optionsPath
         if options.exchange.isEmpty {
-            problems.append(.init(
-                path: "\(path).exchange", message: "the default exchange routes by queue name, not by channel",
-                hint: "name a topic exchange, such as linkspan or amq.topic"))
+            problems.append(
+                .init(
+                    path: "\(path).exchange", message: "the default exchange routes by queue name, not by channel",
+                    hint: "name a topic exchange, such as linkspan or amq.topic"))
         }
         if let fault = Self.fault(ofName: options.exchange) {
             problems.append(.init(path: "\(path).exchange", message: fault))
         }
         if let fault = Self.fault(ofName: options.queue) {
-            problems.append(.init(
-                path: path, message: "queue name \(options.queue): \(fault)", hint: "shorten the bridge's name"))
+            problems.append(
+                .init(
+                    path: path, message: "queue name \(options.queue): \(fault)", hint: "shorten the bridge's name"))
         }
         for url in settings.urls {
             if let fault = url.path.flatMap(Self.fault(ofName:)) {

@@ -40,7 +40,8 @@ struct AMQPOptions: Sendable {
 
     static let declarations: [OptionDeclaration] = [
         OptionDeclaration(
-            "exchange", .text, default: "linkspan", "The topic exchange that the instances share; declared when it is missing."),
+            "exchange", .text, default: "linkspan",
+            "The topic exchange that the instances share; declared when it is missing."),
         OptionDeclaration(
             "exchange_durable", .boolean, default: "true", "Whether the exchange survives a restart of the broker."),
         OptionDeclaration(
@@ -52,7 +53,8 @@ struct AMQPOptions: Sendable {
             "prefetch", .integer(1...65_535), default: "500",
             "Most deliveries ahead of our acknowledgements, with at_least_once."),
         OptionDeclaration(
-            "window", .integer(1...65_535), default: "1000", "Most publishes ahead of the confirms, with at_least_once."),
+            "window", .integer(1...65_535), default: "1000", "Most publishes ahead of the confirms, with at_least_once."
+        ),
         OptionDeclaration(
             "queue_type", .choice(["classic", "quorum"]), default: "classic",
             "Type of the kept queue, with at_least_once; quorum survives the loss of a cluster node."),
@@ -67,6 +69,7 @@ struct AMQPOptions: Sendable {
             "Limit of each step towards a connection: TCP, TLS and log-in, every declaration."),
         OptionDeclaration(
             "confirm_timeout", .duration(.seconds(1)...(.seconds(600))), default: "30s",
-            "A publish that is unconfirmed for so long, while the broker does not say that it blocks, ends the connection."),
+            "A publish that is unconfirmed for so long, while the broker does not say that it blocks, ends the connection."
+        ),
     ]
 }

@@ -6,10 +6,10 @@ internal import LinkspanBridgeKit
 /// queue once however many of its bindings match, so keys may overlap.
 struct BindingTable {
     enum Operation: Equatable {
-        case bind(String)
-        case unbind(String)
+        case bind(RoutingKey)
+        case unbind(RoutingKey)
 
-        var key: String {
+        var key: RoutingKey {
             switch self {
             case .bind(let key), .unbind(let key): key
             }
@@ -21,18 +21,18 @@ struct BindingTable {
         var isBound = false
     }
 
-    private var needs: [String: Need] = [:]
+    private var needs: [RoutingKey: Need] = [:]
     /// Binds under way per key; a key that was bound, unbound and bound again is settled by the last answer.
-    private var unanswered: [String: Int] = [:]
+    private var unanswered: [RoutingKey: Int] = [:]
 
     /// The key that matches every name of `filter`; `#` stands for any number of whole words, so a prefix is cut back to a word's end.
-    static func key(for filter: UpstreamFilter) -> String {
+    static func key(for filter: UpstreamFilter) -> RoutingKey {
         switch filter {
         case .exact(let name):
-            return name
+            return RoutingKey(name)
         case .prefix(let text):
-            guard let end = text.utf8.lastIndex(of: UInt8(ascii: ".")) else { return "#" }
-            return String(text[...end]) + "#"
+            guard let end = text.utf8.lastIndex(of: UInt8(ascii: ".")) else { return RoutingKey("#") }
+            return RoutingKey(String(text[...end]) + "#")
         }
     }
 
@@ -63,7 +63,7 @@ struct BindingTable {
     /// The upstream answered the oldest open bind of `key`.
     ///
     /// - Returns: the filters that this settles; after a refusal they are forgotten, so that asking again asks the upstream again.
-    mutating func bindAnswered(_ key: String, accepted: Bool) -> [UpstreamFilter] {
+    mutating func bindAnswered(_ key: RoutingKey, accepted: Bool) -> [UpstreamFilter] {
         let open = (self.unanswered[key] ?? 1) - 1
         self.unanswered[key] = open > 0 ? open : nil
         guard open <= 0, var need = self.needs[key] else { return [] }

@@ -20,6 +20,7 @@ extension Duration {
     var pollMilliseconds: Int32 { Int32(clamping: max(1, self.nanoseconds / 1_000_000)) }
 
     var timeval: timeval {
-        Glibc.timeval(tv_sec: Int(self.components.seconds), tv_usec: Int(self.components.attoseconds / 1_000_000_000_000))
+        Glibc.timeval(
+            tv_sec: Int(self.components.seconds), tv_usec: Int(self.components.attoseconds / 1_000_000_000_000))
     }
 }

@@ -7,7 +7,7 @@ struct ConsumeLink: ~Copyable {
     /// Messages, and bytes of payload, that are handed to the host at a time.
     private static let batchLimit = 256
     private static let batchSizeLimit = 1 << 20
-    /// Batches under way at the host before reading pauses, where no prefetch bounds them.
+    /// Batches under way at the host before reading pauses.
     private static let underWayLimit = 4
     /// Changes of bindings ahead of the upstream's answers.
     private static let bindingWindow = 128
@@ -231,7 +231,7 @@ struct ConsumeLink: ~Copyable {
         guard !self.batch.isEmpty else { return }
         let taken = self.taken
         let (number, underWay) = taken.handedOver(upTo: self.deliveryTag)
-        self.isPaused = !self.isAcknowledging && underWay >= Self.underWayLimit
+        self.isPaused = underWay >= Self.underWayLimit
         self.conversation.link.deliver(self.batch) { taken.taken(number) }
         self.batch = []
         self.batch.reserveCapacity(Self.batchLimit)

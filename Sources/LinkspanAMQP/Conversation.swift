@@ -55,7 +55,8 @@ final class Conversation: Sendable {
             let control = self.consuming
             control.started(signal)
             defer { control.detach() }
-            guard let connection = try RabbitConnection.open(self.plan("consume"), signal: signal, control: control) else {
+            guard let connection = try RabbitConnection.open(self.plan("consume"), signal: signal, control: control)
+            else {
                 return
             }
             var link = ConsumeLink(
@@ -69,7 +70,8 @@ final class Conversation: Sendable {
             let control = self.publishing
             control.started(signal)
             defer { control.detach() }
-            guard let connection = try RabbitConnection.open(self.plan("publish"), signal: signal, control: control) else {
+            guard let connection = try RabbitConnection.open(self.plan("publish"), signal: signal, control: control)
+            else {
                 return
             }
             var link = PublishLink(connection, conversation: self, signal: signal, control: control)

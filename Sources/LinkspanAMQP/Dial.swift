@@ -16,7 +16,8 @@ enum Dial {
         var list: UnsafeMutablePointer<addrinfo>?
         let code = getaddrinfo(host, String(port), &hints, &list)
         guard code == 0 else {
-            throw UpstreamError(.unreachable, "finding \(host): \(String(cString: gai_strerror(code))) (getaddrinfo code \(code))")
+            throw UpstreamError(
+                .unreachable, "finding \(host): \(String(cString: gai_strerror(code))) (getaddrinfo code \(code))")
         }
         defer { freeaddrinfo(list) }
 

@@ -73,7 +73,8 @@ struct PublishLink: ~Copyable {
         if !self.window.isEmpty, !self.isBlocked,
             now > self.lastProgress &+ self.conversation.options.confirmTimeout.nanoseconds
         {
-            throw UpstreamError(.stalled, "publishing: nothing was confirmed for \(self.conversation.options.confirmTimeout)")
+            throw UpstreamError(
+                .stalled, "publishing: nothing was confirmed for \(self.conversation.options.confirmTimeout)")
         }
     }
 

@@ -60,7 +60,7 @@ struct ForbiddenNames {
     static let memory: UInt64 = 30_000_000_000
     static let limit = 1_024
 
-    private var until: [String: UInt64] = [:]
+    private var until: [RoutingKey: UInt64] = [:]
 
     var isEmpty: Bool { self.until.isEmpty }
 
@@ -69,13 +69,14 @@ struct ForbiddenNames {
             self.until = self.until.filter { $0.value > now }
         }
         guard self.until.count < Self.limit else { return }
-        self.until[name] = now &+ Self.memory
+        self.until[RoutingKey(name)] = now &+ Self.memory
     }
 
     mutating func contains(_ name: String, now: UInt64) -> Bool {
-        guard let until = self.until[name] else { return false }
+        let key = RoutingKey(name)
+        guard let until = self.until[key] else { return false }
         if until > now { return true }
-        self.until[name] = nil
+        self.until[key] = nil
         return false
     }
 }

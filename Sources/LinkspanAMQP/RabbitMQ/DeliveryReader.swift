@@ -70,7 +70,8 @@ extension HeaderFields {
     init(_ table: amqp_table_t) {
         let count = min(Int(table.num_entries), Self.entryLimit)
         for entry in UnsafeBufferPointer(start: table.entries, count: max(0, count)) {
-            guard entry.key.len >= 5, entry.key.buffer[0] == UInt8(ascii: "l"), entry.key.buffer[1] == UInt8(ascii: "s") else {
+            guard entry.key.len >= 5, entry.key.buffer[0] == UInt8(ascii: "l"), entry.key.buffer[1] == UInt8(ascii: "s")
+            else {
                 continue
             }
             if entry.key.equals(HeaderKey.origin) {

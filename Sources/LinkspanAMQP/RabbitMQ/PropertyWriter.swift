@@ -105,7 +105,8 @@ struct PropertyWriter: ~Copyable {
         let start = self.used
         var string = string
         string.withUTF8 { utf8 in
-            (self.text + start).copyMemory(from: UnsafeRawPointer(utf8.baseAddress ?? UnsafePointer(bitPattern: 1)!), byteCount: utf8.count)
+            (self.text + start).copyMemory(
+                from: UnsafeRawPointer(utf8.baseAddress ?? UnsafePointer(bitPattern: 1)!), byteCount: utf8.count)
             self.used += utf8.count
         }
         return self.bytes(from: start)

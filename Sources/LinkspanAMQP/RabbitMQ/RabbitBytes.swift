@@ -15,7 +15,8 @@ extension amqp_bytes_t {
     var string: String { String(decoding: self.buffer, as: UTF8.self) }
 
     func equals(_ text: StaticString) -> Bool {
-        self.len == text.utf8CodeUnitCount && self.buffer.elementsEqual(UnsafeRawBufferPointer(start: text.utf8Start, count: self.len))
+        self.len == text.utf8CodeUnitCount
+            && self.buffer.elementsEqual(UnsafeRawBufferPointer(start: text.utf8Start, count: self.len))
     }
 }
 

@@ -91,9 +91,11 @@ extension RabbitConnection {
             return UpstreamError(
                 .untrusted,
                 "the upstream's certificate is not for \(host): \(text)"
-                    + (isAddress ? "; this librabbitmq compares DNS names only, so connect by name instead of address" : ""))
+                    + (isAddress
+                        ? "; this librabbitmq compares DNS names only, so connect by name instead of address" : ""))
         case AMQP_STATUS_SSL_PEER_VERIFY_FAILED, AMQP_STATUS_SSL_CONNECTION_FAILED, AMQP_STATUS_SSL_ERROR:
-            return UpstreamError(.untrusted, "TLS handshake: the certificate is not trusted, or TLS is not spoken: \(text)")
+            return UpstreamError(
+                .untrusted, "TLS handshake: the certificate is not trusted, or TLS is not spoken: \(text)")
         default:
             return UpstreamError(.unreachable, "connecting: \(text)")
         }

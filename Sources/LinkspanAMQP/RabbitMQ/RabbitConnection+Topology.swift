@@ -114,7 +114,7 @@ extension RabbitConnection {
         let queueBytes = queue.bytes
         let exchangeBytes = exchange.bytes
         let raw = self.raw
-        let status = operation.key.withAMQPBytes { key in
+        let status = operation.key.string.withAMQPBytes { key in
             switch operation {
             case .bind:
                 var bind = amqp_queue_bind_t(
