@@ -88,6 +88,11 @@ let package = Package(
             name: "LinkspanRedis",
             dependencies: ["LinkspanBridgeKit", "CLinkspanHiredis", nioCore, nioPosix, nioSSL, logging],
             swiftSettings: strict),
+        .testTarget(
+            name: "LinkspanRedisTests",
+            dependencies: [
+                "LinkspanRedis", "LinkspanBridgeTesting", "LinkspanBridgeKit", "TestSupport", nioCore, nioEmbedded, logging,
+            ], swiftSettings: strict),
         .target(
             name: "LinkspanAMQP", dependencies: ["LinkspanBridgeKit", "CLinkspanRabbitMQ", nioCore, logging],
             swiftSettings: strict),

@@ -1,0 +1,66 @@
+internal import NIOCore
+
+// The commands that are sent for each message are written here, straight into the buffer that goes to the socket; hiredis's formatter
+// would allocate twice for each.
+extension ByteBuffer {
+    /// Appends `PUBLISH name payload`.
+    mutating func writePublish(name: String, payload: ByteBuffer) {
+        self.reserve(64 + name.utf8.count + payload.readableBytes)
+        self.writeStaticString("*3\r\n$7\r\nPUBLISH\r\n")
+        self.writeBulk(name)
+        self.writeBulk(payload)
+    }
+
+    /// Appends a bulk string.
+    mutating func writeBulk(_ text: String) {
+        self.writeBulkHead(text.utf8.count)
+        self.writeString(text)
+        self.writeStaticString("\r\n")
+    }
+
+    mutating func writeBulk(_ bytes: ByteBuffer) {
+        self.writeBulkHead(bytes.readableBytes)
+        self.writeImmutableBuffer(bytes)
+        self.writeStaticString("\r\n")
+    }
+
+    /// Appends a bulk string with a decimal number.
+    mutating func writeBulk(_ number: UInt64) {
+        var digits = 1
+        var rest = number / 10
+        while rest > 0 {
+            digits += 1
+            rest /= 10
+        }
+        self.writeBulkHead(digits)
+        self.writeDecimal(number)
+        self.writeStaticString("\r\n")
+    }
+
+    mutating func writeBulkHead(_ length: Int) {
+        self.writeInteger(UInt8(ascii: "$"))
+        self.writeDecimal(UInt64(length))
+        self.writeStaticString("\r\n")
+    }
+
+    mutating func writeDecimal(_ number: UInt64) {
+        self.writeWithUnsafeMutableBytes(minimumWritableBytes: 20) { bytes in
+            var rest = number
+            var start = 20
+            repeat {
+                start -= 1
+                bytes[start] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+                rest /= 10
+            } while rest > 0
+            bytes.baseAddress!.copyMemory(from: bytes.baseAddress! + start, byteCount: 20 - start)
+            return 20 - start
+        }
+    }
+
+    /// Grows by doubling, so that a batch of many small commands is not copied again for each.
+    private mutating func reserve(_ count: Int) {
+        if self.writableBytes < count {
+            self.reserveCapacity(max(self.capacity * 2, self.writerIndex + count))
+        }
+    }
+}

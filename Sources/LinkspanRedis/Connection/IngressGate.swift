@@ -1,0 +1,53 @@
+internal import LinkspanBridgeKit
+internal import NIOCore
+
+/// Hands batches to the host, a few at a time, and stops reading from the upstream while the host has not taken them.
+///
+/// How long that may last is the upstream's decision: Redis keeps what we do not read up to its `client-output-buffer-limit`, then
+/// closes the connection, and so does TCP when it is dead. Either is seen as a lost upstream when reading goes on.
+final class IngressGate {
+    /// Most batches that the host has not taken.
+    static let batchLimit = 4
+
+    private let link: BridgeLink
+    private let eventLoop: any EventLoop
+    private let pause: () -> Void
+    private let resume: () -> Void
+    private var batchesUnderWay = 0
+    private var isPaused = false
+
+    init(link: BridgeLink, eventLoop: any EventLoop, pause: @escaping () -> Void, resume: @escaping () -> Void) {
+        self.link = link
+        self.eventLoop = eventLoop
+        self.pause = pause
+        self.resume = resume
+    }
+
+    /// - Parameter whenTaken: called on the event loop.
+    func deliver(_ batch: [IngressMessage], whenTaken: @escaping () -> Void = {}) {
+        self.batchesUnderWay += 1
+        let taken = NIOLoopBound(
+            {
+                self.taken()
+                whenTaken()
+            }, eventLoop: self.eventLoop)
+        self.link.deliver(batch) { [eventLoop] in
+            if eventLoop.inEventLoop { taken.value() } else { eventLoop.execute { taken.value() } }
+        }
+        if self.batchesUnderWay >= Self.batchLimit, !self.isPaused {
+            self.isPaused = true
+            self.pause()
+        }
+    }
+
+    private func taken() {
+        self.batchesUnderWay -= 1
+        if self.isPaused, self.batchesUnderWay < Self.batchLimit {
+            self.isPaused = false
+            self.resume()
+        }
+    }
+}
+
+@available(*, unavailable)
+extension IngressGate: Sendable {}

@@ -1,0 +1,90 @@
+internal import LinkspanBridgeKit
+internal import NIOCore
+
+/// The settings of a Redis bridge, checked.
+struct RedisOptions: Sendable {
+    enum Mode: String, Sendable, CaseIterable {
+        case pubsub, streams
+    }
+
+    var mode: Mode
+    var database: Int
+    var window: Int
+    var connectTimeout: TimeAmount
+    var pingInterval: TimeAmount
+    var pingTimeout: TimeAmount
+    var clientName: String
+    var username: String?
+    var password: Secret?
+    var tls: TLSFiles
+
+    static let declarations = [
+        OptionDeclaration(
+            "mode", .choice(Mode.allCases.map(\.rawValue)), default: "pubsub",
+            "`pubsub` is fast and forgets what nobody receives; `streams` keeps messages and makes at_least_once possible."
+        ),
+        OptionDeclaration("database", .integer(0...15), default: "0", "The database that holds the streams."),
+        OptionDeclaration(
+            "window", .integer(1...65_536), default: "4096", "Most messages sent and not yet answered by Redis."),
+        OptionDeclaration(
+            "connect_timeout", .duration(.milliseconds(100) ... .seconds(60)), default: "5s",
+            "How long connecting, TLS and logging in may take together."),
+        OptionDeclaration(
+            "ping_interval", .duration(.milliseconds(100) ... .seconds(3600)), default: "5s",
+            "How often Redis is asked for a sign of life."),
+        OptionDeclaration(
+            "ping_timeout", .duration(.milliseconds(200) ... .seconds(3600)), default: "10s",
+            "How long Redis may stay silent before the connection counts as lost."),
+        OptionDeclaration(
+            "client_name", .text, default: "",
+            "What `CLIENT LIST` shows; by default `linkspan:` with the names of instance and bridge."),
+    ]
+
+    /// - Throws: ``ConfigurationError`` with every problem found.
+    init(_ settings: BridgeSettings) throws(ConfigurationError) {
+        self.mode = Mode(rawValue: settings.text("mode")) ?? .pubsub
+        self.database = settings.integer("database")
+        self.window = settings.integer("window")
+        self.connectTimeout = TimeAmount(settings.duration("connect_timeout"))
+        self.pingInterval = TimeAmount(settings.duration("ping_interval"))
+        self.pingTimeout = TimeAmount(settings.duration("ping_timeout"))
+        self.username = settings.username
+        self.password = settings.password
+        self.tls = settings.tls
+        let name = settings.text("client_name")
+        self.clientName = name.isEmpty ? "linkspan:\(settings.instance):\(settings.name)" : name
+        try self.check(settings)
+    }
+
+    private func check(_ settings: BridgeSettings) throws(ConfigurationError) {
+        var problems: [ConfigurationError.Problem] = []
+        func problem(_ key: String, _ message: String, _ hint: String?) {
+            let path = key.isEmpty ? settings.optionsPath : "\(settings.optionsPath).\(key)"
+            problems.append(ConfigurationError.Problem(path: path, message: message, hint: hint))
+        }
+        if settings.guarantee == .atLeastOnce, self.mode == .pubsub {
+            problem(
+                "mode", "guarantee at_least_once is not possible with redis mode pubsub",
+                "choose redis mode streams, or guarantee at_most_once")
+        }
+        if self.pingTimeout <= self.pingInterval {
+            problem(
+                "ping_timeout", "must be longer than ping_interval, or a healthy connection counts as lost",
+                "twice the ping_interval is usual")
+        }
+        // CLIENT SETNAME refuses these.
+        if !self.clientName.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) {
+            problem("client_name", "Redis allows no spaces, controls or non-ASCII characters in a client's name", nil)
+        }
+        if settings.username != nil, settings.password == nil {
+            problem("", "a user name without a password", "give the password, or leave out the user name")
+        }
+        if !problems.isEmpty { throw ConfigurationError(problems) }
+    }
+
+    func login() -> Login {
+        Login(
+            username: self.username, password: self.password, database: self.mode == .streams ? self.database : 0,
+            clientName: self.clientName)
+    }
+}

@@ -1,0 +1,104 @@
+internal import LinkspanBridgeKit
+internal import NIOCore
+
+/// The connection for subscriptions: brings them to what is wanted, and hands over what arrives, one batch for each read.
+final class SubscriptionRole: ConnectionRole {
+    weak var connection: (any RedisConnection)?
+
+    private struct Arrived {
+        var name: String
+        var start: Int
+        var length: Int
+    }
+
+    private let link: BridgeLink
+    private var plan = SubscriptionPlan()
+    private var names = NameCache()
+    /// What arrived in this read; its bytes are the reader's.
+    private var arrived: [Arrived] = []
+    private var gate: IngressGate!
+
+    init(link: BridgeLink, eventLoop: any EventLoop) {
+        self.link = link
+        self.gate = IngressGate(
+            link: link, eventLoop: eventLoop, pause: { [unowned self] in self.connection?.pauseReading() },
+            resume: { [unowned self] in self.connection?.resumeReading() })
+    }
+
+    func interestChanged(_ changes: [InterestChange]) {
+        self.perform(self.plan.interestChanged(changes))
+    }
+
+    func pingSent() {
+        self.plan.pingSent()
+    }
+
+    func replyReceived(_ reader: ReplyReader) throws(UpstreamError) {
+        let tokens = reader.tokens
+        switch tokens[0].kind {
+        case .array where tokens.count == 4 && reader.isString(at: 1, "message"):
+            self.messageArrived(tokens[2], tokens[3], in: reader, pattern: nil)
+        case .array where tokens.count == 5 && reader.isString(at: 1, "pmessage"):
+            self.messageArrived(tokens[3], tokens[4], in: reader, pattern: 2)
+        case .array where tokens.count == 4:
+            guard let verb = Self.verb(reader) else { throw self.unexpected(reader) }
+            self.perform(try self.plan.confirmationReceived(verb, name: reader.text(at: 2)))
+        case .array where tokens.count == 3 && reader.isString(at: 1, "pong"):
+            try self.plan.pongReceived()
+        case .status where reader.text(at: 0) == "PONG":
+            // Redis answers like this as long as nothing is subscribed.
+            try self.plan.pongReceived()
+        case .error:
+            self.perform(try self.plan.errorReceived(ErrorReply(text: reader.text(at: 0))))
+        default:
+            throw self.unexpected(reader)
+        }
+    }
+
+    func readCompleted(_ reader: ReplyReader) throws(UpstreamError) {
+        guard !self.arrived.isEmpty else { return }
+        let bytes = reader.takeBytes()
+        var batch: [IngressMessage] = []
+        batch.reserveCapacity(self.arrived.count)
+        for one in self.arrived {
+            batch.append(IngressMessage(name: one.name, payload: bytes.getSlice(at: one.start, length: one.length)!))
+        }
+        self.arrived.removeAll(keepingCapacity: true)
+        self.gate.deliver(batch)
+    }
+
+    private func messageArrived(_ name: ReplyToken, _ payload: ReplyToken, in reader: ReplyReader, pattern: Int?) {
+        let text = reader.bytes.withUnsafeReadableBytes { bytes in
+            self.names.name(UnsafeRawBufferPointer(rebasing: bytes[name.start..<name.start + name.length]))
+        }
+        if self.plan.hasOverlap {
+            let filter = pattern.map { UpstreamFilter(pattern: reader.text(at: $0)) } ?? .exact(text)
+            if self.plan.isSecondCopy(filter) { return }
+        }
+        self.arrived.append(Arrived(name: text, start: payload.start, length: payload.length))
+        reader.keepReply()
+    }
+
+    private func perform(_ step: SubscriptionPlan.Step) {
+        for settled in step.settled { self.link.interestSettled(settled.filter, accepted: settled.accepted) }
+        guard !step.commands.isEmpty else { return }
+        var buffer = ByteBuffer()
+        for command in step.commands { buffer.writeCommand(command.arguments) }
+        self.connection?.write(buffer)
+    }
+
+    private static func verb(_ reader: ReplyReader) -> SubscriptionPlan.Verb? {
+        if reader.isString(at: 1, "subscribe") { return .subscribe }
+        if reader.isString(at: 1, "unsubscribe") { return .unsubscribe }
+        if reader.isString(at: 1, "psubscribe") { return .psubscribe }
+        if reader.isString(at: 1, "punsubscribe") { return .punsubscribe }
+        return nil
+    }
+
+    private func unexpected(_ reader: ReplyReader) -> UpstreamError {
+        UpstreamError(.protocolViolation, "Redis sent what belongs to no subscription")
+    }
+}
+
+@available(*, unavailable)
+extension SubscriptionRole: Sendable {}

@@ -1,0 +1,34 @@
+import LinkspanBridgeKit
+import LinkspanBridgeTesting
+import LinkspanRedis
+import TestSupport
+import Testing
+
+@Suite(.enabled(if: ServerKind.redis.canBeTested), .timeLimit(.minutes(2)))
+struct RedisConformanceTests {
+    @Test func `Pub/Sub keeps the contract`() async throws {
+        let server = try await LocalServer.start(.redis)
+        let settings = BridgeSettings(testing: RedisBridge.self, url: server.redisURL)
+        try await BridgeConformance(settings: settings) { try RedisBridge(settings: $0) }.runAll()
+    }
+
+    @Test func `Pub/Sub keeps the contract with a user and a password`() async throws {
+        var options = ServerOptions()
+        options.accessList = """
+            user default off
+            user bridge on >s3cret resetchannels &sc/* +publish +subscribe +psubscribe +unsubscribe +punsubscribe +ping +quit
+            """
+        let server = try await LocalServer.start(.redis, options)
+        let settings = BridgeSettings(
+            testing: RedisBridge.self, url: server.redisURL, username: "bridge", password: Secret("s3cret"))
+        let conformance = BridgeConformance(settings: settings) { try RedisBridge(settings: $0) }
+        // Redis allows this user only the pattern `sc/*` itself.
+        try await conformance.run(
+            BridgeCheck.allCases.filter { ![.prefixFilter, .overlappingFilters, .unsubscribes].contains($0) })
+    }
+}
+
+extension LocalServer {
+    var redisURL: UpstreamURL { UpstreamURL(scheme: "redis", host: "127.0.0.1", port: self.port) }
+    var redisTLSURL: UpstreamURL { UpstreamURL(scheme: "rediss", host: "localhost", port: self.tlsPort) }
+}
