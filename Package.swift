@@ -127,6 +127,13 @@ let package = Package(
             dependencies: ["LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "TestSupport", nioCore],
             swiftSettings: strict),
 
+        .testTarget(
+            name: "LinkspanServerTests",
+            dependencies: [
+                "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "TestSupport", nioCore, nioPosix,
+                logging,
+            ], swiftSettings: strict),
+
         // What tests share: real servers on loopback, child processes, seeds, clocks.
         .systemLibrary(name: "CTestSupport", path: "Tests/CTestSupport"),
         .target(

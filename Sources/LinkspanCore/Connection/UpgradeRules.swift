@@ -1,0 +1,120 @@
+/// What a listener does with the one HTTP request that opens a connection.
+public enum UpgradeDecision: Sendable, Hashable {
+    /// Switch to WebSocket with this `Sec-WebSocket-Accept` and, if one was offered, this subprotocol.
+    case upgrade(accept: String, subprotocol: String?)
+    /// Answer with the health of this instance.
+    case health(isHeadRequest: Bool)
+    case refuse(UpgradeRefusal)
+}
+
+/// An HTTP answer that ends the connection.
+public struct UpgradeRefusal: Sendable, Hashable {
+    public var status: Int
+    public var reason: String
+    public var body: String
+    /// `Content-Type` of `body`; SocketCluster's own refusals say `text/html`, and their texts never hold markup of a peer's choice.
+    public var contentType = "text/plain; charset=utf-8"
+    public var fields: [RequestHead.Field] = []
+
+    public init(status: Int, reason: String, body: String, contentType: String? = nil, fields: [RequestHead.Field] = [])
+    {
+        self.status = status
+        self.reason = reason
+        self.body = body
+        if let contentType { self.contentType = contentType }
+        self.fields = fields
+    }
+
+    public static let badRequest = UpgradeRefusal(status: 400, reason: "Bad Request", body: "Bad Request")
+    public static let headTooLarge = UpgradeRefusal(
+        status: 431, reason: "Request Header Fields Too Large", body: "Request Header Fields Too Large")
+    public static let full = UpgradeRefusal(
+        status: 503, reason: "Service Unavailable", body: "Too many connections; try again later.",
+        fields: [RequestHead.Field(name: "Retry-After", value: "10")])
+}
+
+/// Which upgrade requests a listener accepts (RFC 6455 4.2; section 1 of the protocol's description for path, origin and subprotocol).
+public struct UpgradeRules: Sendable, Hashable {
+    private let path: String
+    private let origins: Set<String>
+
+    public init(settings: ServerSettings) {
+        self.path = Self.withoutTrailingSlash(settings.path)
+        self.origins = Set(settings.origins.map { $0.lowercased() })
+    }
+
+    public func judge(_ head: RequestHead) -> UpgradeDecision {
+        guard head.method == "GET", head.has("upgrade", token: "websocket"), head.has("connection", token: "upgrade")
+        else {
+            return self.judgePlain(head)
+        }
+        guard Self.withoutTrailingSlash(head.path) == self.path else { return .refuse(.badRequest) }
+        guard head.first("sec-websocket-version") == "13" else { return .refuse(Self.wrongVersion) }
+        let keys = head.values(of: "sec-websocket-key")
+        guard keys.count == 1, Self.isKey(keys[0]) else { return .refuse(.badRequest) }
+        if let refusal = self.judgeOrigin(head) { return .refuse(refusal) }
+        return .upgrade(
+            accept: Self.accept(forKey: keys[0]),
+            subprotocol: head.tokens(of: "sec-websocket-protocol").first.map(String.init))
+    }
+
+    /// `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (RFC 6455 4.2.2).
+    public static func accept(forKey key: String) -> String {
+        let digest = SHA1.digest(Array((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").utf8))
+        return String(decoding: Base64.encode(digest), as: UTF8.self)
+    }
+
+    private func judgePlain(_ head: RequestHead) -> UpgradeDecision {
+        guard head.path == "/health" else { return .refuse(self.hint) }
+        switch head.method {
+        case "GET": return .health(isHeadRequest: false)
+        case "HEAD": return .health(isHeadRequest: true)
+        default:
+            return .refuse(
+                UpgradeRefusal(
+                    status: 405, reason: "Method Not Allowed", body: "Ask for /health with GET.",
+                    fields: [RequestHead.Field(name: "Allow", value: "GET, HEAD")]))
+        }
+    }
+
+    /// Origins are compared whole: host names that merely contain an allowed one do not pass.
+    private func judgeOrigin(_ head: RequestHead) -> UpgradeRefusal? {
+        if self.origins.isEmpty { return nil }
+        let origin = head.first("origin")
+        if let origin, self.origins.contains(origin.lowercased()) { return nil }
+        let shown = (origin ?? "*").filter { !"<>&\"'".contains($0) }
+        return UpgradeRefusal(
+            status: 403, reason: "Forbidden", body: "Failed to authorize socket handshake - Invalid origin: \(shown)",
+            contentType: "text/html")
+    }
+
+    private var hint: UpgradeRefusal {
+        UpgradeRefusal(
+            status: 426, reason: "Upgrade Required",
+            body: """
+                This is Linkspan, a SocketCluster channel server; it speaks WebSocket here.
+                Connect a SocketCluster client to ws://<this host and port>\(self.path)/
+                The state of the server is at /health.
+
+                """,
+            fields: [RequestHead.Field(name: "Upgrade", value: "websocket")])
+    }
+
+    private static let wrongVersion = UpgradeRefusal(
+        status: 426, reason: "Upgrade Required", body: "WebSocket version 13 is spoken here (RFC 6455).",
+        fields: [
+            RequestHead.Field(name: "Upgrade", value: "websocket"),
+            RequestHead.Field(name: "Sec-WebSocket-Version", value: "13"),
+        ])
+
+    private static func withoutTrailingSlash(_ path: String) -> String {
+        path.hasSuffix("/") ? String(path.dropLast()) : path
+    }
+
+    /// Sixteen bytes in base64: 22 digits and `==`.
+    private static func isKey(_ key: String) -> Bool {
+        let bytes = Array(key.utf8)
+        return bytes.count == 24 && bytes.suffix(2) == Array("==".utf8)[...]
+            && bytes.prefix(22).allSatisfy(Base64.standard.contains)
+    }
+}

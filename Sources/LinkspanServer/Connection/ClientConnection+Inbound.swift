@@ -1,0 +1,178 @@
+internal import LinkspanCore
+internal import LinkspanWire
+internal import NIOCore
+
+/// Why a connection is not read.
+struct PauseReasons: OptionSet {
+    let rawValue: UInt8
+
+    /// It publishes faster than it may.
+    static let rate = PauseReasons(rawValue: 1)
+    /// Some loop has too much waiting.
+    static let congestion = PauseReasons(rawValue: 2)
+    /// It does not take what we send it, answers included.
+    static let outbound = PauseReasons(rawValue: 4)
+
+    /// Reasons that are not the peer's: its pong may be waiting unread.
+    static let ours: PauseReasons = [.rate, .congestion]
+    static let all: PauseReasons = [.rate, .congestion, .outbound]
+}
+
+extension ClientConnection {
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var buffer = self.unwrapInboundIn(data)
+        self.loop.touch()
+        guard self.stage != .finishing, self.stage != .ended else { return }
+        if self.unread == nil {
+            self.handle(&buffer)
+            if buffer.readableBytes > 0, self.isListening { self.unread = self.ownCopy(of: buffer) }
+        } else {
+            self.unread?.writeBuffer(&buffer)
+            self.handleUnread()
+        }
+    }
+
+    private var isListening: Bool { self.stage != .finishing && self.stage != .ended }
+
+    func handleUnread() {
+        guard var unread = self.unread else { return }
+        self.unread = nil
+        self.handle(&unread)
+        guard unread.readableBytes > 0, self.isListening else { return }
+        unread.discardReadBytes()
+        self.unread = unread
+    }
+
+    /// The receive buffer goes back to NIO's pool; what is left over is small as a rule.
+    private func ownCopy(of buffer: ByteBuffer) -> ByteBuffer {
+        var copy = ByteBufferAllocator().buffer(capacity: buffer.readableBytes)
+        copy.writeImmutableBuffer(buffer)
+        return copy
+    }
+
+    /// Handles whole requests and frames off the front of `buffer`.
+    private func handle(_ buffer: inout ByteBuffer) {
+        let consumed = buffer.withUnsafeReadableBytes { readable -> Int in
+            // Frames are unmasked where they lie. NIO's pool holds the buffer too and only ever overwrites it, so
+            // the uniqueness check of a mutating access would buy nothing but a copy of every read.
+            let bytes = UnsafeMutableRawBufferPointer(mutating: readable)
+            var consumed = 0
+            while consumed < bytes.count, self.pauses.isEmpty {
+                let rest = UnsafeMutableRawBufferPointer(rebasing: bytes[consumed...])
+                let count = self.handleFront(rest)
+                if count == 0 { break }
+                consumed += count
+            }
+            return consumed
+        }
+        buffer.moveReaderIndex(forwardBy: consumed)
+    }
+
+    /// Handles one request or frame, and says how many bytes it was; 0 when it is incomplete.
+    private func handleFront(_ bytes: UnsafeMutableRawBufferPointer) -> Int {
+        switch self.stage {
+        case .request: return self.requestReceived(UnsafeRawBufferPointer(bytes))
+        case .open, .closing: return self.frameReceived(bytes)
+        case .finishing, .ended: return bytes.count
+        }
+    }
+
+    private func frameReceived(_ bytes: UnsafeMutableRawBufferPointer) -> Int {
+        do throws(WebSocketError) {
+            switch try self.parser.parse(bytes) {
+            case .incomplete: return 0
+            case .frame(let event, let consumed):
+                if let event { self.eventReceived(event, in: UnsafeRawBufferPointer(bytes)) }
+                return consumed
+            }
+        } catch {
+            // What follows a fault cannot be told apart any more.
+            self.fail(error.closeCode)
+            self.finish()
+            return bytes.count
+        }
+    }
+
+    private func eventReceived(_ event: WebSocketEvent, in bytes: UnsafeRawBufferPointer) {
+        switch event {
+        case .message(let kind, let payload, _):
+            self.messageReceived(kind, UnsafeRawBufferPointer(rebasing: bytes[payload]))
+        case .assembled(let kind, let payload, _):
+            payload.withUnsafeBytes { self.messageReceived(kind, $0) }
+        case .ping(let payload):
+            guard self.stage == .open else { return }
+            self.loop.shard.answer(self, .pong) { $0.put(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[payload])) }
+        case .pong:
+            break
+        case .close(let code, _):
+            self.closeReceived(code)
+        }
+    }
+
+    private func messageReceived(_ kind: WebSocketMessageKind, _ text: UnsafeRawBufferPointer) {
+        guard self.stage == .open else { return }
+        let now = self.loop.turn.now
+        let rules = self.server.rules
+        switch self.server.decoder.decode(text.bytes) {
+        case .pong(let dialect):
+            self.run(self.machine?.pongReceived(dialect, at: now, rules: rules) ?? .nothing, text: text)
+        case .packet(let packet):
+            // The decoder vouches for the UTF-8 of what it understands, and of nothing else.
+            if kind == .text, case .raw = packet, String(validating: text, as: UTF8.self) == nil {
+                self.fail(.invalidPayload)
+                self.finish()
+                return
+            }
+            self.packetReceived(packet, text)
+        case .batch(var batch):
+            self.run(self.machine?.batchReceived(rules: rules) ?? .nothing, text: text)
+            while self.stage == .open, let packet = self.server.decoder.next(&batch, in: text.bytes) {
+                self.packetReceived(packet, text)
+            }
+        }
+    }
+
+    private func packetReceived(_ packet: ClientPacket, _ text: UnsafeRawBufferPointer) {
+        let action = self.machine?.packetReceived(
+            packet, in: text.bytes, at: self.loop.turn.now, rules: self.server.rules)
+        self.run(action ?? .nothing, text: text)
+    }
+
+    // MARK: Pausing
+
+    func pauseReading(_ reason: PauseReasons) {
+        let wasReading = self.pauses.isEmpty
+        self.pauses.insert(reason)
+        if wasReading { self.setAutoRead(false) }
+    }
+
+    func resumeReading(_ reason: PauseReasons) {
+        guard !self.pauses.isDisjoint(with: reason) else { return }
+        self.pauses.subtract(reason)
+        guard self.pauses.isEmpty else { return }
+        self.machine?.readingResumed(at: self.loop.turn.now, rules: self.server.rules)
+        self.handleUnread()
+        if self.pauses.isEmpty, self.stage != .ended { self.setAutoRead(true) }
+    }
+
+    /// After a publish: whether the next one has to wait.
+    func applyRate() {
+        guard let ready = self.rate?.published(at: self.loop.turn.now), self.stage == .open else { return }
+        self.loop.counters.ratePauses.add(1)
+        self.rateEnds = ready
+        self.pauseReading(.rate)
+        self.reschedule()
+    }
+
+    func applyCongestion() {
+        guard !self.pauses.contains(.congestion), self.stage == .open else { return }
+        self.loop.counters.congestionPauses.add(1)
+        self.pauseReading(.congestion)
+        self.reschedule()
+    }
+
+    private func setAutoRead(_ isOn: Bool) {
+        // The option cannot fail on an open channel, and a closed one is read no more.
+        try? self.context?.channel.syncOptions?.setOption(.autoRead, value: isOn)
+    }
+}

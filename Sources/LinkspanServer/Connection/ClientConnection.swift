@@ -1,0 +1,349 @@
+internal import LinkspanCore
+internal import LinkspanWire
+internal import NIOCore
+
+/// One client: the only handler of its NIO channel, from the HTTP request that opens it to its end.
+///
+/// Thin on purpose. What may come when and what is answered is decided by ``ConnectionStateMachine``; this class feeds it, carries out its
+/// actions, and moves bytes. Everything runs on the event loop of the channel.
+final class ClientConnection: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    enum Stage {
+        /// Exits: `open` by an upgrade, `finishing` by any other request.
+        case request
+        /// Exits: `closing` by a close frame of either side, `finishing`, `ended`.
+        case open
+        /// Our close frame went out; waits for the peer's. Exits: `finishing`, `ended`.
+        case closing
+        /// Nothing more is read; ends when all is written and the peer has hung up, or time is up. Exit: `ended`.
+        case finishing
+        case ended
+    }
+
+    let loop: ServerLoop
+    var server: ServerContext { self.loop.context }
+    private(set) var slot = -1
+    var stage = Stage.request
+    var context: ChannelHandlerContext?
+    var machine: ConnectionStateMachine?
+
+    // Inbound.
+    var parser: WebSocketFrameParser
+    /// What came and was not handled yet: an incomplete frame, or anything while reading is paused.
+    var unread: ByteBuffer?
+    var pauses: PauseReasons = []
+    var rate: PublishRate?
+    var rateEnds = NIODeadline.distantFuture
+
+    // Outbound; see ClientConnection+Outbound.
+    var descriptor: CInt = -1
+    var backlog: ByteBuffer?
+    var inFlightBytes = 0
+
+    /// The one entry of the timer wheel that counts.
+    private(set) var scheduledDeadline = NIODeadline.distantFuture
+    private var requestEnds = NIODeadline.distantFuture
+    private var isOverLimit = false
+    private var socketID: SocketID?
+    /// Whether it ever completed a handshake.
+    private var wasClient = false
+
+    init(loop: ServerLoop) {
+        self.loop = loop
+        self.parser = WebSocketFrameParser(
+            sender: .client,
+            limits: WebSocketFrameParser.Limits(messageBytes: loop.context.settings.limits.messageBytes),
+            checksText: false)
+    }
+
+    // MARK: NIO
+
+    func channelActive(context: ChannelHandlerContext) {
+        self.context = context
+        let count = self.server.connectionOpened()
+        let limit = self.server.settings.limits.connections
+        self.isOverLimit = count > limit
+        let (slot, socketID) = self.loop.shard.add(self)
+        self.slot = slot
+        self.socketID = socketID
+        // Beyond what may be answered politely.
+        guard count <= limit + Self.politeRefusals else {
+            self.loop.counters.connectionsRefused.add(1)
+            context.close(promise: nil)
+            return
+        }
+        self.descriptor = self.directDescriptor(of: context)
+        self.requestEnds = .now() + self.server.rules.handshakeTimeout
+        self.reschedule()
+    }
+
+    /// Connections past the limit that still get an HTTP answer.
+    private static let politeRefusals = 1000
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.end()
+        context.fireChannelInactive()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.end()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    private func end() {
+        guard self.stage != .ended else { return }
+        if self.wasClient { self.loop.counters.clientsOpen.add(-1) }
+        self.stage = .ended
+        self.context = nil
+        self.unread = nil
+        self.backlog = nil
+        guard self.slot >= 0 else { return }
+        self.server.connectionClosed()
+        self.loop.shard.remove(self)
+    }
+
+    // MARK: The request
+
+    func requestReceived(_ bytes: UnsafeRawBufferPointer) -> Int {
+        switch RequestHead.parse(bytes) {
+        case .incomplete: return 0
+        case .malformed:
+            self.refuse(.badRequest)
+            return bytes.count
+        case .tooLarge:
+            self.refuse(.headTooLarge)
+            return bytes.count
+        case .complete(let head, let byteCount):
+            self.decide(self.server.upgradeRules.judge(head))
+            return byteCount
+        }
+    }
+
+    private func decide(_ decision: UpgradeDecision) {
+        switch decision {
+        case .health(let isHeadRequest):
+            self.respond(self.server.health().response(isHeadRequest: isHeadRequest))
+        case .refuse(let refusal):
+            self.refuse(refusal)
+        case .upgrade where self.isOverLimit:
+            self.loop.counters.connectionsRefused.add(1)
+            self.refuse(.full)
+        case .upgrade(let accept, let subprotocol):
+            self.loop.shard.answer(self, verbatim: HTTPResponse.upgrade(accept: accept, subprotocol: subprotocol))
+            guard let socketID = self.socketID else { return }
+            self.stage = .open
+            self.requestEnds = .distantFuture
+            self.machine = ConnectionStateMachine(
+                socketID: socketID, openedAt: self.loop.turn.now, rules: self.server.rules)
+            self.rate = PublishRate(perSecond: self.server.settings.limits.publishesPerSecond, now: self.loop.turn.now)
+            self.reschedule()
+        }
+    }
+
+    private func refuse(_ refusal: UpgradeRefusal) {
+        self.respond(HTTPResponse.refusal(refusal))
+    }
+
+    private func respond(_ response: [UInt8]) {
+        self.loop.shard.answer(self, verbatim: response)
+        self.finish()
+    }
+
+    // MARK: Actions
+
+    func run(_ action: ConnectionAction, text: UnsafeRawBufferPointer) {
+        switch action {
+        case .nothing: break
+        case .publish(let channel, let data, let callID):
+            self.publish(channel, data: data, callID: callID, text: text)
+        case .subscribe(let channel, let callID):
+            let isNew = self.withName(channel, in: text) { self.loop.shard.subscribe(self, to: $0) }
+            self.machine?.subscribed(isNew: isNew)
+            self.succeed(callID)
+        case .unsubscribe(let channel, let callID):
+            let existed = self.withName(channel, in: text) { self.loop.shard.unsubscribe(self, from: $0) }
+            let answer = self.machine?.unsubscribed(existed: existed, channel: channel, callID: callID, in: text.bytes)
+            self.run(answer ?? .nothing, text: text)
+        case .judgeToken(let token, let purpose):
+            let verdict = TokenJudge.verdict(on: token, in: text.bytes, dialect: self.machine?.dialect ?? .v2)
+            let answer = self.machine?.tokenJudged(verdict, for: purpose, rules: self.server.rules)
+            self.run(answer ?? .nothing, text: text)
+        case .deauthenticate, .event, .response:
+            // Nobody to tell: there is no application behind this server, and clients expect no answer then.
+            break
+        case .answer(let packet):
+            self.answer(packet)
+        case .answerTwice(let first, let second):
+            self.answer(first)
+            self.answer(second)
+        case .close(let code):
+            self.fail(code)
+        case .answerAndClose(let packet, let code):
+            self.answer(packet)
+            self.fail(code)
+        }
+        self.noticeHandshake()
+    }
+
+    private func publish(_ channel: StringSlice, data: Range<Int>?, callID: CallID?, text: UnsafeRawBufferPointer) {
+        let data = UnsafeRawBufferPointer(rebasing: text[data ?? 0..<0])
+        self.withName(channel, in: text) { self.loop.publish($0, data: data) }
+        self.loop.counters.publishesReceived.add(1)
+        self.succeed(callID)
+        if self.rate != nil { self.applyRate() }
+        if self.server.congestion.isCongested { self.applyCongestion() }
+    }
+
+    private func noticeHandshake() {
+        guard !self.wasClient, self.machine?.phase == .open else { return }
+        self.wasClient = true
+        self.loop.counters.handshakes.add(1)
+        self.loop.counters.clientsOpen.add(1)
+    }
+
+    private func withName<Result>(
+        _ name: StringSlice, in text: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Result
+    ) -> Result {
+        guard name.hasEscapes else { return body(UnsafeRawBufferPointer(rebasing: text[name.range])) }
+        var string = name.string(in: text.bytes)
+        return string.withUTF8 { body(UnsafeRawBufferPointer($0)) }
+    }
+
+    private func succeed(_ callID: CallID?) {
+        guard let callID else { return }
+        self.loop.shard.answer(self) { frame in
+            frame.put("{\"rid\":")
+            frame.put(callID)
+            frame.put(UInt8(ascii: "}"))
+        }
+    }
+
+    private func answer(_ packet: PacketToClient) {
+        let dialect = self.machine?.dialect ?? .v2
+        self.loop.shard.answer(self) { packet.encode(dialect: dialect, into: &$0) }
+    }
+
+    // MARK: Time
+
+    func timePassed(at now: NIODeadline) {
+        self.scheduledDeadline = .distantFuture
+        self.loop.touch()
+        if self.requestEnds <= now {
+            self.stage == .request ? self.requestTimedOut() : self.cut()
+            return self.reschedule()
+        }
+        if self.rateEnds <= now {
+            self.rateEnds = .distantFuture
+            self.resumeReading(.rate)
+        }
+        if self.pauses.contains(.congestion), !self.server.congestion.isCongested { self.resumeReading(.congestion) }
+        let isPaused = !self.pauses.isDisjoint(with: .ours)
+        switch self.machine?.timePassed(at: now, rules: self.server.rules, isReadingPaused: isPaused) {
+        case .ping(let form): self.ping(form)
+        case .handshakeTimedOut: self.fail(.handshakeTimedOut)
+        case .pongTimedOut: self.fail(.pongTimedOut)
+        case .closeTimedOut: self.cut()
+        case .nothing, nil: break
+        }
+        self.reschedule()
+    }
+
+    private func requestTimedOut() {
+        self.unread = nil
+        self.refuse(UpgradeRefusal(status: 408, reason: "Request Timeout", body: "Request Timeout"))
+    }
+
+    private func ping(_ form: Liveness.PingForm) {
+        // A peer that does not take what we send needs no pings on top; it will not answer them either.
+        guard self.queuedBytes == 0 else { return }
+        switch form {
+        case .only(.v2): self.loop.shard.answer(self, verbatim: Self.emptyPing)
+        case .only(.v1): self.loop.shard.answer(self, verbatim: Self.numberedPing)
+        case .both: self.loop.shard.answer(self, verbatim: Self.emptyPing + Self.numberedPing)
+        }
+    }
+
+    private static let emptyPing: [UInt8] = [0x81, 0x00]
+    private static let numberedPing: [UInt8] = [0x81, 0x02, UInt8(ascii: "#"), UInt8(ascii: "1")]
+
+    /// Asks to be called again at the next deadline of any of our clocks.
+    func reschedule() {
+        guard self.stage != .ended else { return }
+        var next = min(self.requestEnds, self.rateEnds)
+        if let machine = self.machine, self.stage == .open || self.stage == .closing {
+            next = min(next, machine.liveness.nextDeadline)
+        }
+        if self.pauses.contains(.congestion) { next = min(next, .now() + .milliseconds(20)) }
+        guard next < self.scheduledDeadline else { return }
+        self.scheduledDeadline = next
+        self.loop.shard.schedule(self, at: next)
+    }
+
+    // MARK: The end
+
+    /// Closes for a fault of the peer's.
+    func fail(_ code: CloseCode) {
+        guard self.stage == .open else { return }
+        self.loop.counters.protocolFaults.add(1)
+        self.close(code)
+    }
+
+    /// Says why, takes part in nothing any more, and waits a bounded time for the peer's close.
+    func close(_ code: CloseCode) {
+        guard self.stage == .open else {
+            if self.stage == .request { self.context?.close(promise: nil) }
+            return
+        }
+        self.loop.touch()
+        if let announcement = self.machine?.closeBegan(code, at: self.loop.turn.now, rules: self.server.rules) {
+            self.answer(announcement)
+        }
+        self.sendClose(code)
+        self.stage = .closing
+        self.resumeReading(.all)
+        self.loop.shard.endSubscriptions(of: self)
+        self.reschedule()
+    }
+
+    /// The peer's close frame, which is answered in kind (RFC 6455 5.5.1).
+    func closeReceived(_ code: CloseCode?) {
+        if self.stage == .open {
+            _ = self.machine?.closeBegan(code ?? .normal, at: self.loop.turn.now, rules: self.server.rules)
+            self.sendClose(code)
+            self.loop.shard.endSubscriptions(of: self)
+        }
+        self.finish()
+    }
+
+    private func sendClose(_ code: CloseCode?) {
+        self.loop.shard.answer(self, .close) { frame in
+            guard let code else { return }
+            frame.put(UInt8(code.rawValue >> 8))
+            frame.put(UInt8(truncatingIfNeeded: code.rawValue))
+        }
+    }
+
+    /// Reads nothing more, hangs up once all is written, and is cut off when the peer does not do the same in time.
+    func finish() {
+        guard self.stage != .finishing, self.stage != .ended else { return }
+        self.stage = .finishing
+        self.unread = nil
+        self.loop.touch()
+        self.requestEnds = self.loop.turn.now + self.server.rules.closeTimeout
+        self.loop.shard.finishAfterTurn(self)
+        self.reschedule()
+    }
+
+    /// Without a word.
+    func cut() {
+        self.context?.close(promise: nil)
+    }
+}
+
+@available(*, unavailable)
+extension ClientConnection: Sendable {}

@@ -1,0 +1,36 @@
+internal import LinkspanCore
+internal import LinkspanWire
+
+/// The few HTTP answers of the client port, whole.
+enum HTTPResponse {
+    static func upgrade(accept: String, subprotocol: String?) -> [UInt8] {
+        var response: [UInt8] = []
+        response.reserveCapacity(192)
+        response.put(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ")
+        response.put(verbatim: accept)
+        if let subprotocol {
+            response.put("\r\nSec-WebSocket-Protocol: ")
+            response.put(verbatim: subprotocol)
+        }
+        response.put("\r\n\r\n")
+        return response
+    }
+
+    static func refusal(_ refusal: UpgradeRefusal) -> [UInt8] {
+        Self.response(
+            status: refusal.status, reason: refusal.reason, contentType: refusal.contentType, fields: refusal.fields,
+            body: refusal.body)
+    }
+
+    /// Ends the connection: nobody who asks for this speaks on.
+    static func response(
+        status: Int, reason: String, contentType: String, fields: [RequestHead.Field] = [], body: String,
+        isHeadRequest: Bool = false
+    ) -> [UInt8] {
+        var head = "HTTP/1.1 \(status) \(reason)\r\nConnection: close\r\nContent-Type: \(contentType)\r\n"
+        head += "Content-Length: \(body.utf8.count)\r\n"
+        for field in fields { head += "\(field.name): \(field.value)\r\n" }
+        return Array((head + "\r\n" + (isHeadRequest ? "" : body)).utf8)
+    }
+}

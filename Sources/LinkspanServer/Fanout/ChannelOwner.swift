@@ -1,0 +1,300 @@
+internal import LinkspanBridgeKit
+internal import LinkspanCore
+internal import LinkspanWire
+internal import NIOCore
+
+/// Owns a share of the channels: gives each one total order, and knows which loops, bridges and observers want it.
+///
+/// Everything that enters one channel passes here, one message after the other, on one loop. What one turn brought is framed as it
+/// comes and handed on once at the end of the turn: one batch for each loop with subscribers, one for each bridge.
+///
+/// Channels that nobody uses are forgotten. Their counters go with them, yet no identity is ever given out twice: a channel that is made
+/// after one was forgotten counts from 1 in an epoch that is newer than any forgotten one. Receivers treat it like a restart.
+final class ChannelOwner {
+    private let context: ServerContext
+    private let loop: Int
+    private var names = NameTable()
+    private var channels: ContiguousArray<OwnedChannel?> = []
+    private var nextEpoch: UInt64
+    private var sweepThreshold: Int
+    private var observers: [any BrokerObserver] = []
+
+    // What this turn brought.
+    private var dirty: ContiguousArray<Int32> = []
+    private var departures: [Departure] = []
+    private var departureBytes: ByteBuffer?
+    private var pool = FrameBlockPool()
+
+    /// A message that leaves for bridges or observers at the end of the turn.
+    private struct Departure {
+        var channel: OwnedChannel
+        var start: Int
+        var count: Int
+        var header: EnvelopeHeader?
+        var arrival: BridgeIndex?
+        var raisesEvent: Bool
+    }
+
+    init(context: ServerContext, loop: Int) {
+        self.context = context
+        self.loop = loop
+        self.nextEpoch = context.epoch
+        self.sweepThreshold = context.ownedChannelLimit
+    }
+
+    var isIdle: Bool { self.dirty.isEmpty && self.departures.isEmpty }
+
+    // MARK: Publishing
+
+    /// - Parameter data: validated JSON; empty for a publish without data.
+    func publish(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash, data: UnsafeRawBufferPointer, turn: Turn) {
+        let number = self.number(of: name, hash: hash, now: turn.now)
+        let channel = self.channels[number].unsafelyUnwrapped
+        channel.lastUsed = turn.now
+        let sequence = channel.nextSequence()
+        self.frame(data, channel: channel, number: number)
+        guard !channel.routes.isEmpty || !self.observers.isEmpty else { return }
+        let origin = Origin(instance: self.context.instance, epoch: channel.epoch, sequence: sequence)
+        let header = EnvelopeHeader(origin: origin, hops: self.context.ownHops, acceptedAt: turn.wallClock)
+        self.depart(channel, data: data, header: header, arrival: nil, raisesEvent: true)
+    }
+
+    func handle(_ batch: OwnerBatch, turn: Turn) {
+        for request in batch.requests {
+            let name = UnsafeRawBufferPointer(start: batch.bytes.base + request.nameStart, count: request.nameCount)
+            switch request.kind {
+            case .publish:
+                let data = UnsafeRawBufferPointer(
+                    start: batch.bytes.base + request.nameStart + request.nameCount, count: request.dataCount)
+                self.publish(name, hash: request.hash, data: data, turn: turn)
+            case .join(let channel):
+                self.join(name, hash: request.hash, loop: batch.source, channel: channel, turn: turn)
+            case .leave:
+                self.leave(name, hash: request.hash, loop: batch.source, turn: turn)
+            }
+        }
+    }
+
+    func handle(_ injection: Injection, turn: Turn) {
+        var tally = IngressTally()
+        for message in injection.messages {
+            var name = message.envelope.channel.string
+            name.withUTF8 { name in
+                let name = UnsafeRawBufferPointer(name)
+                message.envelope.data.withUnsafeReadableBytes { data in
+                    switch injection.source {
+                    case .exchange:
+                        self.publish(name, hash: message.hash, data: data, turn: turn)
+                    case .library:
+                        let number = self.number(of: name, hash: message.hash, now: turn.now)
+                        self.frame(data, channel: self.channels[number].unsafelyUnwrapped, number: number)
+                    case .bridge(let bridge, let hopLimit, _):
+                        self.arrive(
+                            name, hash: message.hash, header: message.envelope.header, data: data, from: bridge,
+                            hopLimit: hopLimit, turn: turn, tally: &tally)
+                    }
+                }
+            }
+        }
+        if case .bridge(_, _, let progress) = injection.source { turn.whenDone(progress, tally) }
+    }
+
+    private func arrive(
+        _ name: UnsafeRawBufferPointer, hash: NameTable.Hash, header: EnvelopeHeader?, data: UnsafeRawBufferPointer,
+        from bridge: BridgeIndex, hopLimit: Int, turn: Turn, tally: inout IngressTally
+    ) {
+        let number = self.number(of: name, hash: hash, now: turn.now)
+        let channel = self.channels[number].unsafelyUnwrapped
+        channel.lastUsed = turn.now
+        // A raw message has no identity to judge by, and never leaves again.
+        guard let header else {
+            tally.delivered += 1
+            self.frame(data, channel: channel, number: number)
+            return
+        }
+        switch self.context.hopGuard.judge(header, limit: hopLimit) {
+        case .looped:
+            tally.looped += 1
+            return
+        case .tooManyHops:
+            tally.tooManyHops += 1
+            return
+        case .passes: break
+        }
+        if channel.windows == nil { channel.windows = OriginWindows() }
+        switch channel.windows?.judge(header.origin, at: turn.now) {
+        case .duplicate:
+            tally.duplicate += 1
+            return
+        case .late:
+            tally.late += 1
+        case .fresh, nil: break
+        }
+        tally.delivered += 1
+        self.frame(data, channel: channel, number: number)
+        if channel.routes.contains(where: { $0.carriesOn(from: bridge) }) {
+            self.depart(channel, data: data, header: header, arrival: bridge, raisesEvent: false)
+        }
+    }
+
+    private func frame(_ data: UnsafeRawBufferPointer, channel: OwnedChannel, number: Int) {
+        guard !channel.audience.isEmpty else { return }
+        if channel.frames == nil {
+            channel.frames = self.pool.take()
+            self.dirty.append(Int32(number))
+        }
+        guard var frames = channel.frames else { return }
+        channel.encoder.encodeFrame(data: data.bytes, into: &frames)
+        channel.frameCount += 1
+    }
+
+    private func depart(
+        _ channel: OwnedChannel, data: UnsafeRawBufferPointer, header: EnvelopeHeader?, arrival: BridgeIndex?,
+        raisesEvent: Bool
+    ) {
+        var bytes = self.departureBytes ?? ByteBuffer()
+        self.departureBytes = nil
+        let start = bytes.writerIndex
+        bytes.writeBytes(data)
+        self.departureBytes = bytes
+        self.departures.append(
+            Departure(
+                channel: channel, start: start, count: data.count, header: header, arrival: arrival,
+                raisesEvent: raisesEvent))
+    }
+
+    // MARK: Subscribing
+
+    func join(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash, loop: Int, channel: ShardChannel, turn: Turn) {
+        let number = self.number(of: name, hash: hash, now: turn.now)
+        let owned = self.channels[number].unsafelyUnwrapped
+        owned.lastUsed = turn.now
+        guard owned.join(loop: loop, channel: channel), !owned.name.isReserved else { return }
+        self.context.bridgePlane?.channelSubscribed(owned.name)
+        for observer in self.observers { observer.channelSubscribed(owned.name) }
+    }
+
+    func leave(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash, loop: Int, turn: Turn) {
+        guard let number = self.names.find(name, hash: hash), let owned = self.channels[number] else { return }
+        owned.lastUsed = turn.now
+        guard owned.leave(loop: loop), !owned.name.isReserved else { return }
+        self.context.bridgePlane?.channelUnsubscribed(owned.name)
+        for observer in self.observers { observer.channelUnsubscribed(owned.name) }
+    }
+
+    /// Hands what has gathered for one channel to its subscribers now, because who they are is about to change.
+    func settle(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash, turn: Turn) {
+        guard let number = self.names.find(name, hash: hash), let channel = self.channels[number], channel.frames != nil
+        else { return }
+        self.deliver(channel, turn: turn)
+    }
+
+    func add(_ observer: any BrokerObserver) {
+        self.observers.append(observer)
+        // Who watches from now on learns of what is already there, like an adapter that starts late.
+        for channel in self.channels {
+            guard let channel, !channel.audience.isEmpty, !channel.name.isReserved else { continue }
+            observer.channelSubscribed(channel.name)
+        }
+    }
+
+    func remove(_ observer: any BrokerObserver) {
+        self.observers.removeAll { $0 === observer }
+    }
+
+    // MARK: The end of a turn
+
+    func endTurn(_ turn: Turn) {
+        for number in self.dirty {
+            if let channel = self.channels[Int(number)], channel.frames != nil { self.deliver(channel, turn: turn) }
+        }
+        self.dirty.removeAll(keepingCapacity: true)
+        if !self.departures.isEmpty { self.sendDepartures() }
+    }
+
+    /// Blocks come back when the shard of this loop has written them.
+    func reclaim(_ block: FrameBlock) {
+        self.pool.give(block)
+    }
+
+    private func deliver(_ channel: OwnedChannel, turn: Turn) {
+        guard let frames = channel.frames else { return }
+        let frameCount = channel.frameCount
+        channel.frames = nil
+        channel.frameCount = 0
+        var isHere = false
+        for audience in channel.audience {
+            if audience.loop == self.loop {
+                isHere = true
+                turn.deliverHere(audience.channel, frames, frameCount: frameCount)
+            } else {
+                turn.deliver(audience.channel, frames, frameCount: frameCount, to: audience.loop)
+            }
+        }
+        if !isHere { self.pool.give(frames) }
+    }
+
+    private func sendDepartures() {
+        let bytes = self.departureBytes ?? ByteBuffer()
+        self.departureBytes = nil
+        var offers: [BridgeIndex: [EgressOffer]] = [:]
+        for departure in self.departures {
+            let data = bytes.getSlice(at: departure.start, length: departure.count) ?? ByteBuffer()
+            if departure.raisesEvent {
+                let envelope = Envelope(channel: departure.channel.name, data: data, header: departure.header)
+                for observer in self.observers { observer.published(envelope) }
+            }
+            guard let header = departure.header else { continue }
+            for route in departure.channel.routes {
+                if let arrival = departure.arrival, !route.carriesOn(from: arrival) { continue }
+                offers[route.bridge, default: []].append(EgressOffer(name: route.name, data: data, header: header))
+            }
+        }
+        self.departures.removeAll(keepingCapacity: true)
+        for (bridge, batch) in offers { self.context.bridgePlane?.offer(batch, to: bridge) }
+    }
+
+    // MARK: Channels
+
+    private func number(of name: UnsafeRawBufferPointer, hash: NameTable.Hash, now: NIODeadline) -> Int {
+        if let number = self.names.find(name, hash: hash) { return number }
+        if self.names.count >= self.sweepThreshold { self.forget(idleSince: now, windowsIdleSince: .distantPast) }
+        let number = self.names.insert(name, hash: hash)
+        while self.channels.count <= number { self.channels.append(nil) }
+        let channel = ChannelName(String(decoding: name, as: UTF8.self))
+        let routes = channel.isReserved ? [] : self.context.bridgePlane?.egressRoutes(for: channel) ?? []
+        self.channels[number] = OwnedChannel(name: channel, epoch: self.nextEpoch, routes: routes, now: now)
+        self.context.counters[self.loop].channels.set(self.names.count)
+        return number
+    }
+
+    /// Forgets channels without subscribers that were last used before `deadline`, and what other instances published long ago.
+    func forget(idleSince deadline: NIODeadline, windowsIdleSince windowDeadline: NIODeadline) {
+        var forgotten = 0
+        for number in self.channels.indices {
+            guard let channel = self.channels[number] else { continue }
+            guard channel.audience.isEmpty, channel.lastUsed < deadline else {
+                channel.windows?.forget(idleSince: windowDeadline)
+                continue
+            }
+            self.nextEpoch = max(self.nextEpoch, channel.epoch + 1)
+            self.channels[number] = nil
+            self.names.remove(number)
+            forgotten += 1
+        }
+        // Channels in use cannot be forgotten; looking through them again for every new one would cost more than they do.
+        self.sweepThreshold = max(self.context.ownedChannelLimit, self.names.count * 2)
+        self.context.counters[self.loop].channelsForgotten.add(forgotten)
+        self.context.counters[self.loop].channels.set(self.names.count)
+    }
+}
+
+extension EgressRoute {
+    /// What came by one bridge never leaves by it, and by another only where that one's `transit` names the first.
+    func carriesOn(from arrival: BridgeIndex) -> Bool {
+        self.bridge != arrival && arrival.value < 64 && self.transit & (1 << UInt64(arrival.value)) != 0
+    }
+}
+
+@available(*, unavailable)
+extension ChannelOwner: Sendable {}

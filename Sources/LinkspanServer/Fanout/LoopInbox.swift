@@ -1,0 +1,87 @@
+internal import NIOCore
+internal import Synchronization
+
+/// What other threads have for one loop, in the order in which they handed it over.
+///
+/// Handing over is acceptance: nothing is ever taken out of an inbox but by its loop, which handles all of it. That is why a publish may
+/// be acknowledged, and a subscription answered, once its batch is in here. One wake-up serves everything that gathers until the loop
+/// comes round.
+final class LoopInbox: Sendable {
+    private struct State {
+        var work: [LoopWork] = []
+        var byteCount = 0
+        var isWoken = false
+        var isCongested = false
+        var loop: NIOLoopBound<ServerLoop>?
+        var eventLoop: (any EventLoop)?
+    }
+
+    private let state = Mutex(State())
+    private let congestion: Congestion
+
+    init(congestion: Congestion) {
+        self.congestion = congestion
+    }
+
+    /// Opens the inbox: what was handed over earlier is handled now.
+    func attach(_ loop: ServerLoop, on eventLoop: any EventLoop) {
+        self.state.withLock { state in
+            state.loop = NIOLoopBound(loop, eventLoop: eventLoop)
+            state.eventLoop = eventLoop
+            state.isWoken = true
+        }
+        loop.handleInbox()
+    }
+
+    /// Any thread.
+    func post(_ work: LoopWork, byteCount: Int = 0) {
+        let wake = self.state.withLock { [congestion] state -> (NIOLoopBound<ServerLoop>, any EventLoop)? in
+            state.work.append(work)
+            state.byteCount += byteCount
+            if state.byteCount > Congestion.inboxByteLimit, !state.isCongested {
+                state.isCongested = true
+                congestion.began()
+            }
+            guard !state.isWoken, let loop = state.loop, let eventLoop = state.eventLoop else { return nil }
+            state.isWoken = true
+            return (loop, eventLoop)
+        }
+        guard let (loop, eventLoop) = wake else { return }
+        eventLoop.execute { loop.value.handleInbox() }
+    }
+
+    /// Everything that is there; only its own loop asks.
+    func takeAll(reusing spare: inout [LoopWork]) {
+        self.state.withLock { [congestion] state in
+            swap(&state.work, &spare)
+            state.byteCount = 0
+            state.isWoken = false
+            if state.isCongested {
+                state.isCongested = false
+                congestion.ended()
+            }
+        }
+    }
+
+    /// Breaks the cycle between the loop and its inbox when the loop has stopped.
+    func detach() {
+        self.state.withLock { state in
+            state.loop = nil
+            state.eventLoop = nil
+            state.work = []
+        }
+    }
+}
+
+/// Whether some loop has more waiting than it should. Publishers are then read no further until it has caught up.
+final class Congestion: Sendable {
+    /// Bytes that may wait in one inbox before publishers are held back.
+    static let inboxByteLimit = 32 << 20
+
+    private let inboxes = Atomic<Int>(0)
+
+    var isCongested: Bool { self.inboxes.load(ordering: .relaxed) > 0 }
+
+    func began() { self.inboxes.wrappingAdd(1, ordering: .relaxed) }
+    func ended() { self.inboxes.wrappingSubtract(1, ordering: .relaxed) }
+}

@@ -1,0 +1,69 @@
+internal import LinkspanBridgeKit
+internal import LinkspanCore
+internal import LinkspanWire
+internal import Logging
+internal import NIOCore
+internal import Synchronization
+
+/// What all loops of one server share: settings, identity and the ways to each other.
+final class ServerContext: Sendable {
+    let settings: ServerSettings
+    let rules: ConnectionRules
+    let upgradeRules: UpgradeRules
+    let decoder: ClientDecoder
+    let instance: InstanceID
+    /// `[instance]`, made once: the hops of every message that enters here.
+    let ownHops: [InstanceID]
+    /// Start of this instance, milliseconds since 1970.
+    let epoch: UInt64
+    let hopGuard: HopGuard
+    let bridgePlane: (any BridgePlane)?
+    let health: @Sendable () -> HealthReport
+    let logger: Logger
+    let inboxes: [LoopInbox]
+    let counters: [LoopCounters]
+    let congestion: Congestion
+    /// Channels that one owner remembers before it forgets those without subscribers.
+    let ownedChannelLimit = 65_536
+
+    private let connections = Atomic<Int>(0)
+    private let socketNumber = Atomic<UInt32>(0)
+
+    init(
+        settings: ServerSettings, instance: InstanceID, epoch: UInt64, bridgePlane: (any BridgePlane)?,
+        health: @escaping @Sendable () -> HealthReport, logger: Logger,
+        inboxes: [LoopInbox], counters: [LoopCounters], congestion: Congestion
+    ) {
+        self.settings = settings
+        self.rules = ConnectionRules(settings: settings)
+        self.upgradeRules = UpgradeRules(settings: settings)
+        self.decoder = ClientDecoder(
+            limits: DecodingLimits(depth: settings.limits.jsonDepth, batchElements: settings.limits.batchElements))
+        self.instance = instance
+        self.ownHops = [instance]
+        self.epoch = epoch
+        self.hopGuard = HopGuard(instance: instance)
+        self.bridgePlane = bridgePlane
+        self.health = health
+        self.logger = logger
+        self.inboxes = inboxes
+        self.counters = counters
+        self.congestion = congestion
+    }
+
+    var loopCount: Int { self.inboxes.count }
+
+    /// Counts a new connection and says how many there are with it.
+    func connectionOpened() -> Int {
+        self.connections.wrappingAdd(1, ordering: .relaxed).newValue
+    }
+
+    func connectionClosed() {
+        self.connections.wrappingSubtract(1, ordering: .relaxed)
+    }
+
+    func nextSocketID(using generator: inout some RandomNumberGenerator) -> SocketID {
+        let number = self.socketNumber.wrappingAdd(1, ordering: .relaxed).oldValue
+        return SocketID(counter: number, using: &generator)
+    }
+}

@@ -1,0 +1,192 @@
+internal import Glibc
+internal import LinkspanBridgeKit
+internal import LinkspanCore
+internal import LinkspanWire
+internal import NIOCore
+
+/// One event loop of the server: its shard of the connections, its share of the channels, and what it exchanges with the other loops.
+///
+/// Work gathers during a turn, which is everything that one wake-up of the loop brought, and leaves at its end: requests to other
+/// owners first, then deliveries, then answers, so that an answer never precedes what it answers for.
+final class ServerLoop {
+    let context: ServerContext
+    let index: Int
+    let eventLoop: any EventLoop
+    let shard: Shard
+    let owner: ChannelOwner
+    let turn: Turn
+    private let inbox: LoopInbox
+    private var outboxes: ContiguousArray<OwnerBatch?>
+    private var hasOutgoing = false
+    private var isTurnScheduled = false
+    private var spareWork: [LoopWork] = []
+    private var upkeep: RepeatedTask?
+
+    init(context: ServerContext, index: Int, eventLoop: any EventLoop) {
+        self.context = context
+        self.index = index
+        self.eventLoop = eventLoop
+        self.inbox = context.inboxes[index]
+        self.turn = Turn(loops: context.loopCount, now: .now(), wallClock: WallClock.milliseconds())
+        self.shard = Shard(context: context, loop: index, eventLoop: eventLoop)
+        self.owner = ChannelOwner(context: context, loop: index)
+        self.outboxes = ContiguousArray(repeating: nil, count: context.loopCount)
+        self.shard.loop = self
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        self.upkeep = eventLoop.scheduleRepeatedTask(initialDelay: .seconds(30), delay: .seconds(30)) { _ in
+            bound.value.forgetIdleChannels()
+        }
+    }
+
+    var counters: LoopCounters { self.context.counters[self.index] }
+
+    func stop() {
+        self.upkeep?.cancel()
+        self.upkeep = nil
+        self.shard.stop()
+        self.inbox.detach()
+    }
+
+    // MARK: What connections ask
+
+    /// - Parameter data: validated JSON; empty for a publish without data.
+    func publish(_ name: UnsafeRawBufferPointer, data: UnsafeRawBufferPointer) {
+        let hash = NameTable.Hash(name)
+        let owner = hash.owner(among: self.context.loopCount)
+        self.touch()
+        if owner == self.index {
+            self.owner.publish(name, hash: hash, data: data, turn: self.turn)
+        } else {
+            self.request(.publish, name: name, hash: hash, data: data, owner: owner)
+        }
+    }
+
+    /// The first subscriber of a channel on this loop.
+    func join(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash, channel: ShardChannel) {
+        let owner = hash.owner(among: self.context.loopCount)
+        self.touch()
+        if owner == self.index {
+            self.owner.join(name, hash: hash, loop: self.index, channel: channel, turn: self.turn)
+        } else {
+            self.request(.join(channel), name: name, hash: hash, data: Self.noData, owner: owner)
+        }
+    }
+
+    /// The last subscriber of a channel on this loop is gone.
+    func leave(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash) {
+        let owner = hash.owner(among: self.context.loopCount)
+        self.touch()
+        if owner == self.index {
+            self.owner.leave(name, hash: hash, loop: self.index, turn: self.turn)
+        } else {
+            self.request(.leave, name: name, hash: hash, data: Self.noData, owner: owner)
+        }
+    }
+
+    /// Hands on what has gathered for a channel of this loop's owner: messages that came before a subscription do not belong to it, and those
+    /// that came before its end do.
+    func settle(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash) {
+        guard hash.owner(among: self.context.loopCount) == self.index else { return }
+        self.owner.settle(name, hash: hash, turn: self.turn)
+        self.stageLocal()
+    }
+
+    private static var noData: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
+
+    private func request(
+        _ kind: OwnerBatch.Request.Kind, name: UnsafeRawBufferPointer, hash: NameTable.Hash,
+        data: UnsafeRawBufferPointer, owner: Int
+    ) {
+        var batch = self.outboxes[owner] ?? OwnerBatch(source: self.index, bytes: FrameBlock())
+        self.outboxes[owner] = nil
+        batch.requests.append(
+            OwnerBatch.Request(
+                kind: kind, hash: hash, nameStart: batch.bytes.count, nameCount: name.count, dataCount: data.count))
+        batch.bytes.put(contentsOf: name)
+        batch.bytes.put(contentsOf: data)
+        self.outboxes[owner] = batch
+        self.hasOutgoing = true
+    }
+
+    // MARK: Turns
+
+    /// Makes sure that this turn has an end, and that it knows the time.
+    @inline(__always)
+    func touch() {
+        if !self.isTurnScheduled { self.scheduleTurn() }
+    }
+
+    private func scheduleTurn() {
+        self.isTurnScheduled = true
+        self.turn.begin(now: .now(), wallClock: WallClock.milliseconds())
+        self.eventLoop.assumeIsolatedUnsafeUnchecked().execute { self.endTurn() }
+    }
+
+    private func endTurn() {
+        self.isTurnScheduled = false
+        if self.hasOutgoing { self.postRequests() }
+        self.owner.endTurn(self.turn)
+        self.postDeliveries()
+        self.stageLocal()
+        self.shard.endTurn()
+        for done in self.turn.takeFinished() { done.progress.ownerFinished(done.tally) }
+    }
+
+    private func postRequests() {
+        self.hasOutgoing = false
+        for owner in self.outboxes.indices {
+            guard let batch = self.outboxes[owner] else { continue }
+            self.outboxes[owner] = nil
+            self.context.inboxes[owner].post(.owner(batch), byteCount: batch.bytes.count)
+        }
+    }
+
+    private func postDeliveries() {
+        for loop in 0..<self.context.loopCount where loop != self.index {
+            guard let batch = self.turn.takeRemote(loop) else { continue }
+            self.context.inboxes[loop].post(.deliveries(batch), byteCount: batch.bytes.count)
+        }
+    }
+
+    private func stageLocal() {
+        for delivery in self.turn.local {
+            self.shard.stage(delivery.channel, delivery.frames, frameCount: delivery.frameCount)
+        }
+        self.turn.local.removeAll(keepingCapacity: true)
+    }
+
+    /// What other threads have for this loop.
+    func handleInbox() {
+        self.inbox.takeAll(reusing: &self.spareWork)
+        var work: [LoopWork] = []
+        swap(&work, &self.spareWork)
+        self.touch()
+        for item in work {
+            switch item {
+            case .owner(let batch): self.owner.handle(batch, turn: self.turn)
+            case .deliveries(let batch): self.shard.stage(batch)
+            case .injection(let injection): self.owner.handle(injection, turn: self.turn)
+            case .control(let body): body(self)
+            }
+        }
+        work.removeAll(keepingCapacity: true)
+        swap(&work, &self.spareWork)
+    }
+
+    private func forgetIdleChannels() {
+        let now = NIODeadline.now()
+        self.owner.forget(idleSince: now - .minutes(1), windowsIdleSince: now - .minutes(10))
+    }
+}
+
+@available(*, unavailable)
+extension ServerLoop: Sendable {}
+
+enum WallClock {
+    /// Milliseconds since 1970.
+    static func milliseconds() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
+    }
+}

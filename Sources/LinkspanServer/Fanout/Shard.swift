@@ -1,0 +1,312 @@
+internal import Glibc
+internal import LinkspanCore
+internal import LinkspanWire
+internal import NIOCore
+
+/// The connections of one loop, what they are subscribed to, and what this turn has for them.
+///
+/// What a connection is to be sent gathers as segments: stretches of blocks that are shared by all subscribers of a channel, or of the
+/// block of answers of this turn. At the end of the turn each connection that has any is written to once.
+final class Shard {
+    private let context: ServerContext
+    private let index: Int
+    private let eventLoop: any EventLoop
+    /// Set right after both were made; they live and end together.
+    unowned var loop: ServerLoop!
+
+    private var connections = ConnectionSlots()
+    private var names = NameTable()
+    private var subscriptions = SubscriptionTable()
+    private var wheel: TimerWheel
+    private var ticking: RepeatedTask?
+    private var due: ContiguousArray<TimerWheel.Entry> = []
+    private var isStopping = false
+    private var emptied: EventLoopPromise<Void>?
+    private var generator = SystemRandomNumberGenerator()
+
+    // What this turn has gathered.
+    private var staged: ContiguousArray<(frames: FrameBlock, isOwners: Bool)> = []
+    private var answers = FrameBlock()
+    private var segments: ContiguousArray<Segment> = []
+    private var touched: ContiguousArray<Int32> = []
+    private var vectors: ContiguousArray<iovec> = []
+    private var finishing: ContiguousArray<ClientConnection> = []
+
+    /// A stretch of bytes for one connection; they form a list per connection.
+    private struct Segment {
+        /// Index in `staged`; -1 means the block of answers.
+        var block: Int32
+        var next: Int32
+        var start: Int
+        var count: Int
+
+        func isFollowed(byAnswerAt start: Int) -> Bool {
+            self.block == -1 && self.start + self.count == start
+        }
+    }
+
+    init(context: ServerContext, loop: Int, eventLoop: any EventLoop) {
+        self.context = context
+        self.index = loop
+        self.eventLoop = eventLoop
+        self.wheel = TimerWheel(tick: Self.tick(for: context.rules), now: .now())
+    }
+
+    private var counters: LoopCounters { self.context.counters[self.index] }
+
+    /// A twentieth of the shortest interval, so that short ones are kept too, between 5 and 100 ms.
+    private static func tick(for rules: ConnectionRules) -> TimeAmount {
+        let shortest = min(rules.handshakeTimeout, rules.pingInterval, rules.pingTimeout)
+        return .nanoseconds(min(max(shortest.nanoseconds / 20, 5_000_000), 100_000_000))
+    }
+
+    // MARK: Connections
+
+    func add(_ connection: ClientConnection) -> (slot: Int, socketID: SocketID) {
+        self.counters.connectionsAccepted.add(1)
+        self.counters.connectionsOpen.add(1)
+        return (self.connections.add(connection), self.context.nextSocketID(using: &self.generator))
+    }
+
+    func remove(_ connection: ClientConnection) {
+        self.endSubscriptions(of: connection)
+        self.counters.connectionsOpen.add(-1)
+        self.connections.remove(connection.slot)
+        if self.connections.isEmpty { self.emptied?.succeed() }
+    }
+
+    /// Closes every connection with `code`; the future completes when the last is gone, at the latest after `timeout`.
+    func drain(_ code: CloseCode, timeout: TimeAmount) -> EventLoopFuture<Void> {
+        let emptied = self.eventLoop.makePromise(of: Void.self)
+        guard !self.connections.isEmpty else {
+            emptied.succeed()
+            return emptied.futureResult
+        }
+        self.emptied = emptied
+        self.forEachConnection { $0.close(code) }
+        self.eventLoop.assumeIsolated().scheduleTask(in: timeout) { self.forEachConnection { $0.cut() } }
+        return emptied.futureResult
+    }
+
+    func forEachConnection(_ body: (ClientConnection) -> Void) {
+        for connection in self.connections.all { body(connection) }
+    }
+
+    var isEmpty: Bool { self.connections.isEmpty }
+
+    func stop() {
+        self.isStopping = true
+        self.ticking?.cancel()
+        self.ticking = nil
+    }
+
+    // MARK: Subscriptions
+
+    /// False when it existed already.
+    func subscribe(_ connection: ClientConnection, to name: UnsafeRawBufferPointer) -> Bool {
+        let hash = NameTable.Hash(name)
+        if let number = self.names.find(name, hash: hash) {
+            if self.subscriptions.isSubscribed(connection: connection.slot, channel: number) { return false }
+            self.loop.settle(name, hash: hash)
+            _ = self.subscriptions.subscribe(connection: connection.slot, channel: number)
+        } else {
+            let number = self.names.insert(name, hash: hash)
+            _ = self.subscriptions.subscribe(connection: connection.slot, channel: number)
+            self.loop.join(name, hash: hash, channel: self.channel(number))
+        }
+        self.counters.subscriptions.add(1)
+        return true
+    }
+
+    /// False when there was none.
+    func unsubscribe(_ connection: ClientConnection, from name: UnsafeRawBufferPointer) -> Bool {
+        let hash = NameTable.Hash(name)
+        guard let number = self.names.find(name, hash: hash),
+            self.subscriptions.isSubscribed(connection: connection.slot, channel: number)
+        else { return false }
+        self.loop.settle(name, hash: hash)
+        _ = self.subscriptions.unsubscribe(connection: connection.slot, channel: number)
+        self.counters.subscriptions.add(-1)
+        self.leaveIfEmpty(number)
+        return true
+    }
+
+    func endSubscriptions(of connection: ClientConnection) {
+        guard self.subscriptions.subscriptionCount(ofConnection: connection.slot) > 0 else { return }
+        var ended: [Int] = []
+        self.subscriptions.removeConnection(connection.slot) { ended.append($0) }
+        self.counters.subscriptions.add(-ended.count)
+        for number in ended { self.leaveIfEmpty(number) }
+    }
+
+    private func leaveIfEmpty(_ number: Int) {
+        guard self.subscriptions.subscriberCount(ofChannel: number) == 0 else { return }
+        let hash = self.names.hash(of: number)
+        self.names.name(of: number).withUnsafeBytes { self.loop.leave($0, hash: hash) }
+        self.names.remove(number)
+    }
+
+    private func channel(_ number: Int) -> ShardChannel {
+        ShardChannel(number: Int32(number), generation: self.names.generation(of: number))
+    }
+
+    // MARK: Gathering
+
+    /// Frames from the owner on this loop, whose block goes back to it after the turn.
+    func stage(_ channel: ShardChannel, _ frames: FrameBlock, frameCount: Int) {
+        let block = self.keep(frames, isOwners: true)
+        self.stage(channel, block: block, start: 0, count: frames.count, frameCount: frameCount)
+    }
+
+    func stage(_ batch: DeliveryBatch) {
+        let block = self.keep(batch.bytes, isOwners: false)
+        for delivery in batch.deliveries {
+            self.stage(
+                delivery.channel, block: block, start: delivery.start, count: delivery.count,
+                frameCount: delivery.frameCount)
+        }
+    }
+
+    private func keep(_ frames: FrameBlock, isOwners: Bool) -> Int32 {
+        self.staged.append((frames, isOwners))
+        return Int32(self.staged.count - 1)
+    }
+
+    private func stage(_ channel: ShardChannel, block: Int32, start: Int, count: Int, frameCount: Int) {
+        // The last subscriber may have left while the frames were under way.
+        guard self.names.isCurrent(Int(channel.number), generation: channel.generation) else { return }
+        var subscribers = 0
+        self.subscriptions.forEachSubscriber(ofChannel: Int(channel.number)) { slot in
+            self.append(Segment(block: block, next: -1, start: start, count: count), to: slot)
+            subscribers += 1
+        }
+        self.counters.deliveries.add(subscribers * frameCount)
+    }
+
+    @inline(__always)
+    private func append(_ segment: Segment, to slot: Int) {
+        let index = Int32(self.segments.count)
+        self.segments.append(segment)
+        let last = self.connections.lastSegment(of: slot)
+        if last < 0 {
+            self.connections.setFirstSegment(index, of: slot)
+            self.touched.append(Int32(slot))
+        } else {
+            self.segments[Int(last)].next = index
+        }
+        self.connections.setLastSegment(index, of: slot)
+    }
+
+    /// Gathers one frame for one connection, behind what this turn has for it already.
+    func answer(_ connection: ClientConnection, _ opcode: WebSocketOpcode = .text, _ encode: (inout FrameBlock) -> Void)
+    {
+        let range = self.answers.putFrame(opcode, encode)
+        self.appendAnswer(range, to: connection.slot)
+    }
+
+    /// As ``answer(_:_:_:)``, of bytes that are complete already.
+    func answer(_ connection: ClientConnection, verbatim bytes: StaticString) {
+        let start = self.answers.count
+        self.answers.put(bytes)
+        self.appendAnswer(start..<self.answers.count, to: connection.slot)
+    }
+
+    func answer(_ connection: ClientConnection, verbatim bytes: [UInt8]) {
+        let start = self.answers.count
+        bytes.withUnsafeBytes { self.answers.put(contentsOf: $0) }
+        self.appendAnswer(start..<self.answers.count, to: connection.slot)
+    }
+
+    private func appendAnswer(_ range: Range<Int>, to slot: Int) {
+        self.loop.touch()
+        let last = Int(self.connections.lastSegment(of: slot))
+        // Answers to one connection mostly come one after the other, and are then one stretch.
+        if last >= 0, self.segments[last].isFollowed(byAnswerAt: range.lowerBound) {
+            self.segments[last].count += range.count
+        } else {
+            self.append(Segment(block: -1, next: -1, start: range.lowerBound, count: range.count), to: slot)
+        }
+    }
+
+    /// Calls ``ClientConnection/finishTurnWritten()`` when what this turn has for it is written.
+    func finishAfterTurn(_ connection: ClientConnection) {
+        self.finishing.append(connection)
+    }
+
+    // MARK: The end of a turn
+
+    func endTurn() {
+        // Writing may end a connection, and so gather a last answer for it or another one.
+        var index = 0
+        while index < self.touched.count {
+            let slot = Int(self.touched[index])
+            index += 1
+            let first = self.connections.takeSegments(of: slot)
+            if first >= 0, let connection = self.connections[slot] { self.write(from: first, to: connection) }
+        }
+        self.touched.removeAll(keepingCapacity: true)
+        self.segments.removeAll(keepingCapacity: true)
+        self.answers.clear()
+        for connection in self.finishing { connection.finishTurnWritten() }
+        self.finishing.removeAll(keepingCapacity: true)
+        for staged in self.staged where staged.isOwners { self.loop.owner.reclaim(staged.frames) }
+        self.staged.removeAll(keepingCapacity: true)
+    }
+
+    private func write(from first: Int32, to connection: ClientConnection) {
+        let segment = self.segments[Int(first)]
+        if segment.next < 0 {
+            connection.write(UnsafeRawBufferPointer(start: self.pointer(segment), count: segment.count))
+        } else {
+            self.vectors.removeAll(keepingCapacity: true)
+            var next = first
+            while next >= 0 {
+                let segment = self.segments[Int(next)]
+                self.vectors.append(
+                    iovec(iov_base: UnsafeMutableRawPointer(mutating: self.pointer(segment)), iov_len: segment.count))
+                next = segment.next
+            }
+            connection.write(self.vectors)
+        }
+        connection.turnWritten()
+    }
+
+    private func pointer(_ segment: Segment) -> UnsafeRawPointer {
+        let block = segment.block < 0 ? self.answers : self.staged[Int(segment.block)].frames
+        return UnsafeRawPointer(block.base + segment.start)
+    }
+
+    // MARK: Time
+
+    /// Calls ``ClientConnection/timePassed(at:)`` at `deadline` or up to a tick later, unless it asks for another one first.
+    func schedule(_ connection: ClientConnection, at deadline: NIODeadline) {
+        self.wheel.add(
+            TimerWheel.Entry(
+                connection: Int32(connection.slot), generation: self.connections.generation(of: connection.slot),
+                deadline: deadline))
+        guard self.ticking == nil, !self.isStopping else { return }
+        let tick = self.wheel.tick
+        let bound = NIOLoopBound(self, eventLoop: self.eventLoop)
+        self.ticking = self.eventLoop.scheduleRepeatedTask(initialDelay: tick, delay: tick) { _ in bound.value.tick() }
+    }
+
+    private func tick() {
+        let now = NIODeadline.now()
+        self.wheel.takeDue(at: now, into: &self.due)
+        for entry in self.due {
+            let slot = Int(entry.connection)
+            guard self.connections.generation(of: slot) == entry.generation, let connection = self.connections[slot],
+                connection.scheduledDeadline == entry.deadline
+            else { continue }
+            connection.timePassed(at: now)
+        }
+        self.due.removeAll(keepingCapacity: true)
+        if self.wheel.isEmpty {
+            self.ticking?.cancel()
+            self.ticking = nil
+        }
+    }
+}
+
+@available(*, unavailable)
+extension Shard: Sendable {}

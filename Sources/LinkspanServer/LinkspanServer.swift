@@ -1,0 +1,178 @@
+public import LinkspanBridgeKit
+public import LinkspanCore
+public import Logging
+public import NIOCore
+internal import NIOPosix
+public import ServiceLifecycle
+internal import Synchronization
+
+/// A channel server for SocketCluster clients.
+///
+/// ```swift
+/// let server = LinkspanServer(settings: settings, instance: InstanceID("fra-1")!, logger: logger)
+/// try await server.run()
+/// ```
+/// Runs once. Its ``broker`` may be used before, during and after.
+public final class LinkspanServer: Service {
+    public let broker: Broker
+
+    private let settings: ServerSettings
+    private let instance: InstanceID
+    private let logger: Logger
+    private let inboxes: [LoopInbox]
+    private let loopCounters: [LoopCounters]
+    private let congestion: Congestion
+    private let state: Mutex<State>
+
+    private struct State {
+        var bridgePlane: (any BridgePlane)?
+        var bridgeHealth: @Sendable () -> [HealthReport.BridgeHealth] = { [] }
+        var address: Result<SocketAddress, any Error>?
+        var waiters: [CheckedContinuation<SocketAddress, any Error>] = []
+        var hasRun = false
+    }
+
+    /// - Parameters:
+    ///   - instance: unique among all instances that share an upstream.
+    ///   - bridgePlane: the bridges; nil for a server without.
+    public init(
+        settings: ServerSettings = ServerSettings(), instance: InstanceID, bridgePlane: (any BridgePlane)? = nil,
+        logger: Logger
+    ) {
+        let loopCount = max(1, settings.eventLoops ?? System.coreCount)
+        let congestion = Congestion()
+        self.settings = settings
+        self.instance = instance
+        self.logger = logger
+        self.congestion = congestion
+        self.inboxes = (0..<loopCount).map { _ in LoopInbox(congestion: congestion) }
+        self.loopCounters = (0..<loopCount).map { _ in LoopCounters() }
+        self.broker = Broker(inboxes: self.inboxes, depth: settings.limits.jsonDepth)
+        self.state = Mutex(State(bridgePlane: bridgePlane))
+    }
+
+    /// Gives the server its bridges, which themselves were given its ``broker``.
+    /// - Precondition: ``run()`` was not called yet.
+    public func attach(
+        _ bridgePlane: any BridgePlane, health: @escaping @Sendable () -> [HealthReport.BridgeHealth] = { [] }
+    ) {
+        self.state.withLock { state in
+            precondition(!state.hasRun, "bridges are attached before the server runs")
+            state.bridgePlane = bridgePlane
+            state.bridgeHealth = health
+        }
+    }
+
+    /// Where the server listens, once it does.
+    ///
+    /// Throws what ``run()`` throws if it could not listen.
+    public var address: SocketAddress {
+        get async throws {
+            try await withCheckedThrowingContinuation { continuation in
+                let known = self.state.withLock { state -> Result<SocketAddress, any Error>? in
+                    if state.address == nil { state.waiters.append(continuation) }
+                    return state.address
+                }
+                if let known { continuation.resume(with: known) }
+            }
+        }
+    }
+
+    /// What all loops have counted so far.
+    public var counters: ServerCounters {
+        var sum = ServerCounters()
+        for counters in self.loopCounters { sum += counters.snapshot }
+        return sum
+    }
+
+    /// As `/health` on the client port says it.
+    public var health: HealthReport {
+        HealthReport(
+            version: LinkspanVersion.current, instance: self.instance.string, clients: self.counters.clientsOpen,
+            bridges: self.state.withLock { $0.bridgeHealth }())
+    }
+
+    /// Listens and serves until the task is cancelled or the service group shuts down gracefully.
+    ///
+    /// Then it stops accepting, closes every client with 4101, which makes them come back spread out, and returns when they are gone, at
+    /// the latest after some seconds.
+    /// - Throws: ``ListenError`` when it cannot listen.
+    public func run() async throws {
+        let context = self.makeContext()
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: self.inboxes.count)
+        do {
+            let loops = try await ServerLoops(context: context, group: group)
+            let listener = try await self.listen(loops, group: group)
+            self.logger.info(
+                "Serving clients",
+                metadata: [LogKey.address: "\(listener.localAddress.map(String.init(describing:)) ?? "")"])
+            await Self.untilStopped()
+            self.logger.info("Closing clients", metadata: [LogKey.clients: "\(self.counters.clientsOpen)"])
+            try? await listener.close()
+            await loops.drain()
+            self.broker.stopped()
+            try await group.shutdownGracefully()
+        } catch {
+            self.settle(.failure(error))
+            self.broker.stopped()
+            try? await group.shutdownGracefully()
+            throw error
+        }
+    }
+
+    private func makeContext() -> ServerContext {
+        let (bridgePlane, hasRun) = self.state.withLock { state in
+            defer { state.hasRun = true }
+            return (state.bridgePlane, state.hasRun)
+        }
+        precondition(!hasRun, "a server runs once")
+        return ServerContext(
+            settings: self.settings, instance: self.instance, epoch: WallClock.milliseconds(), bridgePlane: bridgePlane,
+            health: { self.health }, logger: self.logger, inboxes: self.inboxes, counters: self.loopCounters,
+            congestion: self.congestion)
+    }
+
+    private func listen(_ loops: ServerLoops, group: MultiThreadedEventLoopGroup) async throws -> any Channel {
+        do {
+            let listener = try await ClientListener.bind(loops: loops, settings: self.settings, group: group)
+            guard let address = listener.localAddress else { throw ChannelError.unknownLocalAddress }
+            self.settle(.success(address))
+            return listener
+        } catch {
+            throw ListenError(host: self.settings.host, port: self.settings.port, cause: error)
+        }
+    }
+
+    private func settle(_ address: Result<SocketAddress, any Error>) {
+        let waiters = self.state.withLock { state in
+            if state.address == nil { state.address = address }
+            defer { state.waiters = [] }
+            return state.waiters
+        }
+        for waiter in waiters { waiter.resume(with: address) }
+    }
+
+    private static func untilStopped() async {
+        // Outside of a service group this returns when the task is cancelled.
+        try? await gracefulShutdown()
+    }
+}
+
+/// The client port could not be opened.
+public struct ListenError: Error, CustomStringConvertible {
+    public var host: String
+    public var port: Int
+    public var cause: any Error
+
+    /// Such as `cannot listen on 0.0.0.0:8000: bind(...): Address already in use (errno: 98)`.
+    public var description: String { "cannot listen on \(self.host):\(self.port): \(self.cause)" }
+}
+
+public enum LinkspanVersion {
+    public static let current = "0.1.0"
+}
+
+enum LogKey {
+    static let address = "server.address"
+    static let clients = "server.clients"
+}

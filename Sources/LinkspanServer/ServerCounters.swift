@@ -1,0 +1,94 @@
+internal import Synchronization
+
+/// What a server counted since it started.
+public struct ServerCounters: Sendable, Hashable {
+    /// TCP connections accepted, and those open now.
+    public var connectionsAccepted = 0
+    public var connectionsOpen = 0
+    /// WebSockets that completed a `#handshake`, and those of them that are open now.
+    public var handshakes = 0
+    public var clientsOpen = 0
+    /// Publishes of clients that were accepted.
+    public var publishesReceived = 0
+    /// Messages handed to subscribers' connections, once per subscriber.
+    public var deliveries = 0
+    /// Connections closed with 4100 because they read slower than their channels publish.
+    public var slowSubscribersClosed = 0
+    /// Connections that were refused with HTTP 503 or closed at once, because there were too many.
+    public var connectionsRefused = 0
+    /// Connections that we ended for a fault of theirs, whatever the code.
+    public var protocolFaults = 0
+    /// Publishes after which a connection was not read for a while because of its rate.
+    public var ratePauses = 0
+    /// Times that publishers were not read because some loop had too much waiting.
+    public var congestionPauses = 0
+    /// Subscriptions of clients that exist now.
+    public var subscriptions = 0
+    /// Channels that owners know now, with subscribers or without.
+    public var channels = 0
+    /// Channels that owners forgot because nothing had happened in them.
+    public var channelsForgotten = 0
+
+    public static func += (sum: inout ServerCounters, other: ServerCounters) {
+        for path in Self.paths { sum[keyPath: path] += other[keyPath: path] }
+    }
+
+    private static var paths: [WritableKeyPath<ServerCounters, Int>] {
+        [
+            \.connectionsAccepted, \.connectionsOpen, \.handshakes, \.clientsOpen, \.publishesReceived, \.deliveries,
+            \.slowSubscribersClosed, \.connectionsRefused, \.protocolFaults, \.ratePauses, \.congestionPauses,
+            \.subscriptions, \.channels, \.channelsForgotten,
+        ]
+    }
+}
+
+/// The counters of one loop: written by it alone, read by anybody.
+final class LoopCounters: Sendable {
+    struct Counter: ~Copyable, Sendable {
+        private let value = Atomic<Int>(0)
+
+        /// Only on the loop: one writer needs no locked instruction.
+        @inline(__always)
+        func add(_ amount: Int) {
+            self.value.store(self.value.load(ordering: .relaxed) &+ amount, ordering: .relaxed)
+        }
+
+        func set(_ amount: Int) { self.value.store(amount, ordering: .relaxed) }
+
+        var current: Int { self.value.load(ordering: .relaxed) }
+    }
+
+    let connectionsAccepted = Counter()
+    let connectionsOpen = Counter()
+    let handshakes = Counter()
+    let clientsOpen = Counter()
+    let publishesReceived = Counter()
+    let deliveries = Counter()
+    let slowSubscribersClosed = Counter()
+    let connectionsRefused = Counter()
+    let protocolFaults = Counter()
+    let ratePauses = Counter()
+    let congestionPauses = Counter()
+    let subscriptions = Counter()
+    let channels = Counter()
+    let channelsForgotten = Counter()
+
+    var snapshot: ServerCounters {
+        var counters = ServerCounters()
+        counters.connectionsAccepted = self.connectionsAccepted.current
+        counters.connectionsOpen = self.connectionsOpen.current
+        counters.handshakes = self.handshakes.current
+        counters.clientsOpen = self.clientsOpen.current
+        counters.publishesReceived = self.publishesReceived.current
+        counters.deliveries = self.deliveries.current
+        counters.slowSubscribersClosed = self.slowSubscribersClosed.current
+        counters.connectionsRefused = self.connectionsRefused.current
+        counters.protocolFaults = self.protocolFaults.current
+        counters.ratePauses = self.ratePauses.current
+        counters.congestionPauses = self.congestionPauses.current
+        counters.subscriptions = self.subscriptions.current
+        counters.channels = self.channels.current
+        counters.channelsForgotten = self.channelsForgotten.current
+        return counters
+    }
+}
