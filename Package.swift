@@ -148,5 +148,9 @@ let package = Package(
             name: "LinkspanAuthTests",
             dependencies: ["LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", jwtKit],
             swiftSettings: strict),
+        .testTarget(
+            name: "LinkspanMQTTTests",
+            dependencies: ["LinkspanMQTT", "LinkspanBridgeKit", "LinkspanBridgeTesting", "TestSupport", nioCore, nioPosix, logging],
+            swiftSettings: strict),
     ]
 )

@@ -112,7 +112,9 @@ enum Connecting {
     private static func makeHandle(_ plan: ConversationPlan) throws(MosquittoError) -> MosquittoHandle {
         var handle = try MosquittoHandle.make(
             clientID: plan.clientID, isCleanStart: !plan.keepsSession, isVersion5: plan.version == .v5)
-        try handle.setLimits(egress: plan.window, ingress: Conversation.batchLimit)
+        // mosquitto 2.0.11 sends more messages of QoS 2 than the receive maximum allows, which the library takes for a broken
+        // protocol; unlimited, the broker's own limit holds.
+        try handle.setLimits(egress: plan.window, ingress: plan.qos == 2 ? 65535 : Conversation.batchLimit)
         if plan.username != nil || plan.password != nil {
             try handle.setCredentials(username: plan.username, password: plan.password)
         }
@@ -129,7 +131,10 @@ enum Connecting {
         if ready.hasFailed, let error = Self.socketError(of: handle.descriptor) { throw error }
         if ready.isReadable { _ = try handle.read { $0.answer != nil } }
         if handle.inbox.answer == nil, ready.isWritable { try handle.write() }
-        if handle.inbox.answer == nil, handle.descriptor < 0 { throw MosquittoError(MosquittoError.Code.lost) }
+        guard handle.inbox.answer == nil else { return }
+        if handle.descriptor < 0 { throw MosquittoError(MosquittoError.Code.lost) }
+        // Under TLS the library takes a refused connection for one that is not ready yet, and tries for ever without an error.
+        if ready.hasHungUp { throw MosquittoError(MosquittoError.Code.noConnection) }
     }
 
     private static func socketError(of descriptor: Int32) -> MosquittoError? {

@@ -81,8 +81,9 @@ struct HeaderFields {
         return InstanceID(String(decoding: bytes, as: UTF8.self))
     }
 
-    /// Identifiers separated by commas; at least one, at most ``hopLimit``.
+    /// Identifiers separated by commas, at most ``hopLimit``; none when the text is empty.
     private static func list(_ bytes: UnsafeRawBufferPointer) -> [InstanceID]? {
+        if bytes.isEmpty { return [] }
         guard bytes.count <= Self.hopLimit * 65 else { return nil }
         var result: [InstanceID] = []
         var start = 0

@@ -8,6 +8,8 @@ struct PollResult {
     var isReadable = false
     var isWritable = false
     var hasFailed = false
+    /// Both directions are over, or there never was a connection.
+    var hasHungUp = false
 
     /// Sleeps until `signal` is raised, `descriptor` is ready for one of `events`, or `timeout` is over.
     ///
@@ -25,7 +27,8 @@ struct PollResult {
                 isSignalled: entries[0].revents != 0,
                 isReadable: seen & (POLLIN | POLLERR | POLLHUP | POLLNVAL) != 0,
                 isWritable: seen & (POLLOUT | POLLERR | POLLHUP) != 0,
-                hasFailed: seen & (POLLERR | POLLNVAL) != 0)
+                hasFailed: seen & (POLLERR | POLLNVAL) != 0,
+                hasHungUp: seen & POLLHUP != 0)
         }
     }
 }

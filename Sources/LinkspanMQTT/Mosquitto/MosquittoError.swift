@@ -56,7 +56,7 @@ struct MosquittoError: Error, CustomStringConvertible {
         1: "out of memory",
         2: "the broker broke the protocol",
         3: "invalid argument",
-        4: "there is no connection",
+        4: "the connection was refused or closed",
         5: "the connection was refused",
         6: "not found",
         7: "the connection was lost",

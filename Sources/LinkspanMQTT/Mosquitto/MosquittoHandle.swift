@@ -102,11 +102,14 @@ struct MosquittoHandle: ~Copyable {
 
     var wantsWrite: Bool { mosquitto_want_write(self.raw) }
 
-    /// Reads what there is, until nothing is left or `isEnough`.
+    /// Most calls of the library in one ``read(until:)``: answers to publishes and pings have no bound of their own.
+    private static let readLimit = 512
+
+    /// Reads what there is, until nothing is left, or `isEnough`, or the turn has lasted long enough.
     ///
     /// - Returns: whether more may be waiting.
     mutating func read(until isEnough: (MosquittoInbox) -> Bool) throws(MosquittoError) -> Bool {
-        while !isEnough(self.inbox) {
+        for _ in 0..<Self.readLimit where !isEnough(self.inbox) {
             // One call reads as many packets as messages are under way, and decides by `errno` whether the socket is empty,
             // even by one that is left over from something else.
             errno = 0
