@@ -142,8 +142,11 @@ let package = Package(
 
         // Drives the built program and real brokers from outside; the dependency has it built.
         .testTarget(
-            name: "IntegrationTests", dependencies: ["TestSupport", "linkspan"], exclude: ["Clients"],
-            swiftSettings: strict),
+            name: "IntegrationTests",
+            dependencies: [
+                "TestSupport", "linkspan", "LinkspanServer", "LinkspanConfig", "LinkspanCore", "LinkspanBridgeKit",
+                "LinkspanMQTT", "LinkspanRedis", "LinkspanAMQP", logging, lifecycle,
+            ], exclude: ["Clients"], swiftSettings: strict),
         .testTarget(
             name: "LinkspanAuthTests",
             dependencies: ["LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", jwtKit],

@@ -42,7 +42,7 @@ struct ClientTests {
             #expect(!client.output.events.contains { $0.contains("\"event\": \"closed\"") })
         }
         for client in clients { try await client.stop() }
-        _ = try await instance.stop()
+        try await instance.stop()
     }
 
     @Test(arguments: [1, 2])
@@ -51,6 +51,6 @@ struct ClientTests {
         let checker = try Checker()
         try await checker.open("mute", instance.url, protocol: version, ["pong": false])
         #expect(try await checker.event("closed", of: "mute")["code"] == 4001)
-        _ = try await instance.stop()
+        try await instance.stop()
     }
 }

@@ -1,3 +1,4 @@
+internal import LinkspanServer
 internal import TestSupport
 internal import Testing
 
@@ -21,6 +22,7 @@ struct FaultTests {
             for _ in 1...2 {
                 try await upstream.server.kill()
                 try await pair.publish(checker, during: .seconds(5))
+                pair.one.expectBalance()
                 try await upstream.server.restart()
                 try await pair.flow(checker, from: "a", to: "b", "news")
                 try await pair.flow(checker, from: "b", to: "a", "news")
@@ -33,11 +35,12 @@ struct FaultTests {
             try await pair.flow(checker, from: "a", to: "b", "news")
             try await pair.flow(checker, from: "b", to: "a", "news")
 
-            for instance in [pair.one, pair.two] { try await instance.expectBalance() }
+            pair.one.expectBalance()
+            #expect(pair.one.bridge.connects >= 4, "\(pair.one.bridge)")
             #expect(checker.events.filter { $0["event"] == "closed" } == [], "clients noticed something")
             #expect(checker.repeated("a", "news") == [])
             #expect(checker.repeated("b", "news") == [])
-            #expect(pair.one.process.isRunning && pair.two.process.isRunning)
+            #expect(pair.two.process.isRunning)
             try await pair.stop()
         }
     }

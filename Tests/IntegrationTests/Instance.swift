@@ -1,41 +1,53 @@
 internal import Foundation
 internal import TestSupport
-internal import Testing
 
-/// One Linkspan process with a configuration of its own, as an operator would run it.
-final class Instance: Sendable {
+/// What an instance is configured with, as its `bridges.yaml` says it.
+struct InstanceConfiguration {
     let name: String
-    let port: Int
-    let process: ChildProcess
-    private let configuration: String
+    let port = TestPorts.next()
+    /// The lines below `brokers:`, indented by two.
+    var brokers = ""
+    /// The lines below `bridges:`, indented by two.
+    var bridges = ""
+    /// Further lines below `server:`, indented by two.
+    var server = ""
+    /// Further keys of the client port, starting with a comma.
+    var clients = ""
+
+    var text: String {
+        """
+        version: 1
+        instance: { id: \(self.name) }
+        server:
+          clients: { host: 127.0.0.1, port: \(self.port)\(self.clients) }
+        \(self.server)
+        \(self.brokers.isEmpty ? "" : "brokers:\n" + self.brokers)
+        \(self.bridges.isEmpty ? "" : "bridges:\n" + self.bridges)
+
+        """
+    }
 
     var url: String { "ws://127.0.0.1:\(self.port)/socketcluster/" }
+}
 
-    /// Starts `linkspan serve` and returns when it accepts clients.
-    /// - Parameters:
-    ///   - brokers: the lines below `brokers:`, indented by two.
-    ///   - bridges: the lines below `bridges:`, indented by two.
-    ///   - server: further lines below `server:`, indented by two.
-    ///   - clients: further keys of the client port, starting with a comma.
+/// One Linkspan process, as an operator would run it.
+final class Instance: Sendable {
+    let port: Int
+    let url: String
+    let process: ChildProcess
+
+    /// Starts `linkspan serve` and returns when it accepts clients. The parameters are those of ``InstanceConfiguration``.
     init(_ name: String, brokers: String = "", bridges: String = "", server: String = "", clients: String = "")
         async throws
     {
-        let port = TestPorts.next()
-        let text = """
-            version: 1
-            instance: { id: \(name) }
-            server:
-              clients: { host: 127.0.0.1, port: \(port)\(clients) }
-            \(server)
-            \(brokers.isEmpty ? "" : "brokers:\n" + brokers)
-            \(bridges.isEmpty ? "" : "bridges:\n" + bridges)
-            """
+        let configuration = InstanceConfiguration(
+            name: name, brokers: brokers, bridges: bridges, server: server, clients: clients)
+        let port = configuration.port
         let folder = try TestFolder("instance-\(name)")
-        let configuration = try folder.write(text, to: "bridges.yaml")
-        let process = try ChildProcess(Self.program, ["serve", "--config", configuration], folder: folder.path)
-        self.name = name
+        let file = try folder.write(configuration.text, to: "bridges.yaml")
+        let process = try ChildProcess(Self.program, ["serve", "--config", file], folder: folder.path)
         self.port = port
-        self.configuration = configuration
+        self.url = configuration.url
         self.process = process
         _ = try await eventually("instance \(name) on port \(port)") {
             guard process.isRunning else {
@@ -58,31 +70,7 @@ final class Instance: Sendable {
         try await ChildProcess.run(self.program, arguments, input: input)
     }
 
-    func health() async throws -> JSON {
-        try await HTTP.get("http://127.0.0.1:\(self.port)/health").body
-    }
-
     /// Ends it as an operator would (SIGTERM).
+    @discardableResult
     func stop() async throws -> ChildProcess.Exit { try await self.process.stop() }
-}
-
-extension Instance {
-    /// One bridge as `/health` shows it.
-    func bridge(_ name: String) async throws -> JSON {
-        let bridges = try await self.health()["bridges"]
-        return bridges[name] == .null ? bridges.elements.first { $0["name"].string == name } ?? .null : bridges[name]
-    }
-
-    /// Every message that a bridge accepted or received is accounted for, in its own counters and with a reason.
-    func expectBalance(_ name: String = "up", sourceLocation: SourceLocation = #_sourceLocation) async throws {
-        let bridge = try await self.bridge(name)
-        let (egress, ingress) = (bridge["egress"], bridge["ingress"])
-        let sent = ["confirmed", "filtered", "expired", "buffered", "in_flight"].map { egress[$0].int ?? 0 }.reduce(
-            0, +)
-        let dropped = egress["dropped"].members.values.compactMap(\.int).reduce(0, +)
-        #expect(egress["accepted"].int == sent + dropped, "\(egress)", sourceLocation: sourceLocation)
-        let taken = ["delivered", "duplicate", "looped", "held"].map { ingress[$0].int ?? 0 }.reduce(0, +)
-        let refused = ingress["refused"].members.values.compactMap(\.int).reduce(0, +)
-        #expect(ingress["received"].int == taken + refused, "\(ingress)", sourceLocation: sourceLocation)
-    }
 }

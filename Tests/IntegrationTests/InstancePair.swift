@@ -1,8 +1,8 @@
 internal import TestSupport
 
-/// Two instances that share all channels through one upstream.
+/// Two instances that share all channels through one upstream: one whose ledgers the test can read, one as its own process.
 struct InstancePair {
-    let one: Instance
+    let one: EmbeddedInstance
     let two: Instance
 
     static let bridges = """
@@ -14,7 +14,7 @@ struct InstancePair {
         """
 
     init(over upstream: any Upstream, server: String = "") async throws {
-        async let one = Instance("one", brokers: upstream.configuration, bridges: Self.bridges, server: server)
+        async let one = EmbeddedInstance("one", brokers: upstream.configuration, bridges: Self.bridges, server: server)
         async let two = Instance("two", brokers: upstream.configuration, bridges: Self.bridges, server: server)
         (self.one, self.two) = (try await one, try await two)
     }
@@ -49,7 +49,7 @@ struct InstancePair {
     }
 
     func stop() async throws {
-        _ = try await self.one.stop()
-        _ = try await self.two.stop()
+        try await self.one.stop()
+        try await self.two.stop()
     }
 }

@@ -83,7 +83,7 @@ struct MalformedInputTests {
             try talk.send(##"{"event":"#subscribe","data":{"channel":"probe"},"cid":\##(1000 + index)}"##)
             #expect(try await talk.next() == ##"{"rid":\##(1000 + index)}"##, "\(row.sent.prefix(100))")
         }
-        _ = try await instance.stop()
+        try await instance.stop()
     }
 
     @Test(arguments: [
@@ -95,7 +95,7 @@ struct MalformedInputTests {
         let talk = try await Conversation(with: instance)
         try talk.send(sent)
         #expect(try await talk.closeCode() == code)
-        _ = try await instance.stop()
+        try await instance.stop()
     }
 
     @Test(arguments: [
@@ -116,7 +116,7 @@ struct MalformedInputTests {
         let other = try await Conversation(with: instance)
         try other.send(##"{"event":"#handshake","data":{"authToken":null},"cid":1}"##)
         #expect(try await other.next().hasPrefix(##"{"rid":1,"data":{"id":"##))
-        _ = try await instance.stop()
+        try await instance.stop()
     }
 
     @Test
@@ -131,7 +131,7 @@ struct MalformedInputTests {
             "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
         ]
         #expect(try await HTTP.get("http://127.0.0.1:\(instance.port)/elsewhere/", headers: upgrade).status == 400)
-        _ = try await instance.stop()
+        try await instance.stop()
     }
 }
 

@@ -61,7 +61,7 @@ struct SharingTests {
             try await upstream.publish("not JSON", to: "news")
             #expect(try await checker.message("a", "news", from: 0, where: { $0 == "not JSON" }) == "not JSON")
             #expect(checker.messages("a", "news").count == 2)
-            _ = try await instance.stop()
+            try await instance.stop()
         }
     }
 
@@ -96,7 +96,7 @@ struct SharingTests {
             try await upstream.wait(for: 1, subscriptionsTo: ["news"])
             try await upstream.publish("1", to: "news")
             #expect(try await checker.message("client18", "news") == 1)
-            _ = try await instance.stop()
+            try await instance.stop()
         }
     }
 
