@@ -1,3 +1,4 @@
+internal import LinkspanCore
 internal import LinkspanServer
 internal import TestSupport
 internal import Testing
@@ -35,7 +36,11 @@ struct FaultTests {
             try await pair.flow(checker, from: "a", to: "b", "news")
             try await pair.flow(checker, from: "b", to: "a", "news")
 
+            // Everything that a client published on this side is in the books, and nothing is left to happen to it.
+            _ = try await eventually("an empty buffer") { pair.one.bridge.egress.isSettled ? true : nil }
             pair.one.expectBalance()
+            let published = checker.events.filter { $0["event"] == "published" && $0["client"] == "a" }
+            #expect(pair.one.bridge.egress.accepted == UInt64(published.count))
             #expect(pair.one.bridge.connects >= 4, "\(pair.one.bridge)")
             #expect(checker.events.filter { $0["event"] == "closed" } == [], "clients noticed something")
             #expect(checker.repeated("a", "news") == [])
@@ -44,4 +49,8 @@ struct FaultTests {
             try await pair.stop()
         }
     }
+}
+
+extension EgressLedger {
+    fileprivate var isSettled: Bool { self.buffered == 0 && self.inFlight == 0 }
 }
