@@ -126,6 +126,12 @@ let package = Package(
             name: "LinkspanCoreTests",
             dependencies: ["LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "TestSupport", nioCore],
             swiftSettings: strict),
+        .testTarget(
+            name: "LinkspanServerTests",
+            dependencies: [
+                "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "LinkspanBridgeTesting",
+                "TestSupport", nioCore, nioPosix, nioEmbedded, logging, lifecycle,
+            ], swiftSettings: strict),
 
         .testTarget(
             name: "LinkspanServerTests",

@@ -92,17 +92,16 @@ struct BridgePlanner {
                 hint: "types: \(self.kinds.keys.sorted().joined(separator: ", "))")
             return nil
         }
-        let before = self.problems.count
+        let strangers = upstream.urls.indices.filter { kind.schemes[upstream.urls[$0].scheme] == nil }
+        let unset = kind.options.filter { upstream.options[$0.key] == nil }
         if upstream.urls.isEmpty { self.report("\(path).urls", "a broker needs at least one URL") }
-        for (index, url) in upstream.urls.enumerated() where kind.schemes[url.scheme] == nil {
+        for index in strangers {
             self.report(
-                "\(path).urls[\(index)]", "\(upstream.type) has no scheme \"\(url.scheme)\"",
+                "\(path).urls[\(index)]", "\(upstream.type) has no scheme \"\(upstream.urls[index].scheme)\"",
                 hint: "schemes: \(kind.schemes.keys.sorted().joined(separator: ", "))")
         }
-        for option in kind.options where upstream.options[option.key] == nil {
-            self.report("\(upstream.optionsPath).\(option.key)", "has no value")
-        }
-        return self.problems.count == before ? kind : nil
+        for option in unset { self.report("\(upstream.optionsPath).\(option.key)", "has no value") }
+        return upstream.urls.isEmpty || !strangers.isEmpty || !unset.isEmpty ? nil : kind
     }
 
     private mutating func bridge(
