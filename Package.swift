@@ -130,14 +130,7 @@ let package = Package(
             name: "LinkspanServerTests",
             dependencies: [
                 "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "LinkspanBridgeTesting",
-                "TestSupport", nioCore, nioPosix, nioEmbedded, logging, lifecycle,
-            ], swiftSettings: strict),
-
-        .testTarget(
-            name: "LinkspanServerTests",
-            dependencies: [
-                "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "TestSupport", nioCore, nioPosix,
-                logging,
+                "TestSupport", nioCore, nioPosix, logging, lifecycle,
             ], swiftSettings: strict),
 
         // What tests share: real servers on loopback, child processes, seeds, clocks.
