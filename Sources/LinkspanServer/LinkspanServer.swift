@@ -171,8 +171,3 @@ public struct ListenError: Error, CustomStringConvertible {
 public enum LinkspanVersion {
     public static let current = "0.1.0"
 }
-
-enum LogKey {
-    static let address = "server.address"
-    static let clients = "server.clients"
-}

@@ -91,7 +91,7 @@ extension BridgeRunner {
             return state.buffer.ledger.dropped[.stopped] - before
         }
         if dropped > 0 {
-            self.logger.warning("Bridge stopped with messages left", metadata: [BridgeLogKey.dropped: "\(dropped)"])
+            self.logger.warning("Bridge stopped with messages left", metadata: [LogKey.dropped: "\(dropped)"])
         }
     }
 
@@ -119,18 +119,18 @@ extension BridgeRunner {
 
     func logConnected(_ facts: UpstreamFacts) {
         let upstream = self.egress.withLock { $0.link.upstream }
-        var metadata: Logger.Metadata = [BridgeLogKey.upstream: "\(self.plan.urls[upstream])"]
-        if let product = facts.product { metadata[BridgeLogKey.product] = "\(product)" }
+        var metadata: Logger.Metadata = [LogKey.upstream: "\(self.plan.urls[upstream])"]
+        if let product = facts.product { metadata[LogKey.product] = "\(product)" }
         self.logger.notice("Upstream connected", metadata: metadata)
     }
 
     private func logLost(_ failure: Failure, retry: ReconnectSchedule.Retry) {
         let message: Logger.Message = failure.uptime == nil ? "Upstream not reached" : "Upstream lost"
         var metadata: Logger.Metadata = [
-            BridgeLogKey.upstream: "\(failure.upstream)", BridgeLogKey.retryIn: "\(retry.delay)",
-            "error.message": "\(failure.text)",
+            LogKey.upstream: "\(failure.upstream)", LogKey.retryIn: "\(retry.delay)",
+            LogKey.reason: "\(failure.text)",
         ]
-        if let code = failure.code { metadata[BridgeLogKey.code] = "\(code)" }
+        if let code = failure.code { metadata[LogKey.code] = "\(code)" }
         self.logger.warning(message, metadata: metadata)
     }
 }

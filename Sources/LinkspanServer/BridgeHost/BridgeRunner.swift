@@ -21,7 +21,7 @@ final class BridgeRunner: Sendable {
         self.plan = plan
         self.clock = clock
         var logger = logger
-        logger[metadataKey: BridgeLogKey.bridge] = "\(plan.rule.name)"
+        logger[metadataKey: LogKey.bridge] = "\(plan.rule.name)"
         self.logger = logger
         self.hopGuard = HopGuard(instance: settings.instance.id)
         self.codec = EnvelopeCodec(
@@ -258,14 +258,4 @@ struct LinkRecord: Sendable {
         self.state = state
         self.since = milliseconds
     }
-}
-
-enum BridgeLogKey {
-    static let bridge = "bridge.name"
-    static let upstream = "upstream.url"
-    static let product = "upstream.product"
-    static let retryIn = "retry.in"
-    static let code = "error.code"
-    static let buffered = "buffer.messages"
-    static let dropped = "dropped.messages"
 }

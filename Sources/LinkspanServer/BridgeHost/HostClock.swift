@@ -1,4 +1,3 @@
-internal import Glibc
 package import NIOCore
 
 /// The host's sense of time, so that tests can move it by hand.
@@ -20,11 +19,7 @@ package struct HostClock: Sendable {
 
     package static let system = HostClock(
         now: { .now() },
-        wallMilliseconds: {
-            var time = timespec()
-            clock_gettime(CLOCK_REALTIME, &time)
-            return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
-        },
+        wallMilliseconds: { WallClock.milliseconds() },
         sleep: { try await Task.sleep(for: $0) })
 }
 

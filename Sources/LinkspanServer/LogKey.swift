@@ -1,0 +1,13 @@
+/// The keys of log metadata, all of them.
+enum LogKey {
+    static let address = "server.address"
+    static let clients = "server.clients"
+
+    static let bridge = "bridge.name"
+    static let upstream = "upstream.url"
+    static let product = "upstream.product"
+    static let retryIn = "retry.in"
+    static let code = "error.code"
+    static let reason = "error.reason"
+    static let dropped = "dropped.messages"
+}
