@@ -24,6 +24,8 @@ struct BindingTable {
     private var needs: [RoutingKey: Need] = [:]
     /// Binds under way per key; a key that was bound, unbound and bound again is settled by the last answer.
     private var unanswered: [RoutingKey: Int] = [:]
+    /// Text before the `#` of each key that ends in one.
+    private var prefixes: [String] = []
 
     /// The key that matches every name of `filter`; `#` stands for any number of whole words, so a prefix is cut back to a word's end.
     static func key(for filter: UpstreamFilter) -> RoutingKey {
@@ -36,6 +38,11 @@ struct BindingTable {
         }
     }
 
+    /// Whether a filter asks for `name`, as far as keys can tell.
+    func wants(_ name: String) -> Bool {
+        self.needs[RoutingKey(name)] != nil || self.prefixes.contains { name.utf8.starts(with: $0.utf8) }
+    }
+
     /// - Returns: what to ask of the upstream, if anything, and whether the filter is settled already by an earlier one.
     mutating func subscribe(_ filter: UpstreamFilter) -> (operation: Operation?, isSettled: Bool) {
         let key = Self.key(for: filter)
@@ -45,6 +52,7 @@ struct BindingTable {
         if !need.filters.contains(filter) { need.filters.append(filter) }
         guard isFirst else { return (nil, need.isBound) }
         self.unanswered[key, default: 0] += 1
+        if let prefix = Self.prefix(of: filter) { self.prefixes.append(prefix) }
         return (.bind(key), false)
     }
 
@@ -56,7 +64,7 @@ struct BindingTable {
             self.needs[key] = need
             return nil
         }
-        self.needs[key] = nil
+        self.forget(key, of: filter)
         return .unbind(key)
     }
 
@@ -68,7 +76,19 @@ struct BindingTable {
         self.unanswered[key] = open > 0 ? open : nil
         guard open <= 0, var need = self.needs[key] else { return [] }
         need.isBound = accepted
-        self.needs[key] = accepted ? need : nil
+        self.needs[key] = need
+        if !accepted, let filter = need.filters.first { self.forget(key, of: filter) }
         return need.filters
+    }
+
+    private mutating func forget(_ key: RoutingKey, of filter: UpstreamFilter) {
+        self.needs[key] = nil
+        guard let prefix = Self.prefix(of: filter) else { return }
+        self.prefixes.removeAll { $0.utf8.elementsEqual(prefix.utf8) }
+    }
+
+    private static func prefix(of filter: UpstreamFilter) -> String? {
+        guard case .prefix = filter else { return nil }
+        return String(Self.key(for: filter).string.dropLast())
     }
 }

@@ -24,6 +24,7 @@ struct ConsumeLink: ~Copyable {
     private var bindings = BindingTable()
     private var operations: [BindingTable.Operation] = []
     private var unanswered: [BindingTable.Operation] = []
+    private var stale = StaleBindings()
 
     private var reader = DeliveryReader()
     private var deliveryTag: UInt64 = 0
@@ -72,6 +73,7 @@ struct ConsumeLink: ~Copyable {
         if self.isAcknowledging {
             resumed = try self.connection.declareKeptQueue(
                 self.queue, isQuorum: options.isQuorum, expiry: options.queueExpiry)
+            if resumed { self.stale = StaleBindings(isResumed: true) }
         } else {
             try self.declareTransientQueue()
         }
@@ -135,6 +137,7 @@ struct ConsumeLink: ~Copyable {
             for message in work.egress { self.conversation.link.refuse(message.ticket, .rejected) }
         }
         for change in self.conversation.takeInterest() {
+            self.stale.interestKnown()
             switch change {
             case .subscribe(let filter):
                 let (operation, isSettled) = self.bindings.subscribe(filter)
@@ -223,6 +226,9 @@ struct ConsumeLink: ~Copyable {
 
     private mutating func append(_ message: consuming IngressMessage?) {
         guard let message else { return }
+        if self.stale.isLooking, !self.bindings.wants(message.name), self.stale.found(message.name) {
+            self.operations.append(.unbind(RoutingKey(message.name)))
+        }
         self.batchSize += message.payload.readableBytes
         self.batch.append(message)
     }

@@ -3,7 +3,7 @@ internal import LinkspanBridgeKit
 
 /// Opens TCP connections; librabbitmq's own way cannot be interrupted and does not say what went wrong.
 enum Dial {
-    /// Tries every address of `host` in turn.
+    /// Tries every address of `host` in turn, each for its share of the time that is left.
     ///
     /// - Returns: a connected, non-blocking descriptor that the caller owns; nil when `signal` was cancelled.
     static func connect(
@@ -12,7 +12,6 @@ enum Dial {
         let deadline = Clock.now + limit.nanoseconds
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        hints.ai_flags = AI_ADDRCONFIG
         var list: UnsafeMutablePointer<addrinfo>?
         let code = getaddrinfo(host, String(port), &hints, &list)
         guard code == 0 else {
@@ -21,15 +20,16 @@ enum Dial {
         }
         defer { freeaddrinfo(list) }
 
+        let addresses = sequence(first: list) { $0?.pointee.ai_next }.prefix { $0 != nil }.compactMap { $0 }
         var failure = Int32(EHOSTUNREACH)
-        var address = list
-        while let candidate = address {
+        for (index, address) in addresses.enumerated() {
             if signal.isCancelled { return nil }
-            switch Self.connect(to: candidate.pointee, until: deadline, signal: signal) {
+            let now = Clock.now
+            let share = (max(deadline, now) - now) / UInt64(addresses.count - index)
+            switch Self.connect(to: address.pointee, until: now + share, signal: signal) {
             case .connected(let descriptor): return descriptor
             case .failed(let code): failure = code
             }
-            address = candidate.pointee.ai_next
         }
         if signal.isCancelled { return nil }
         throw UpstreamError(.unreachable, "connecting: \(String(cString: strerror(failure))) (errno \(failure))")

@@ -80,10 +80,10 @@ struct PublishLink: ~Copyable {
 
     private func sleepLimit() -> Int32 {
         let tick = self.liveness.tick
-        if self.isBlocked { return Int32(clamping: min(tick, Self.idleTick) / 1_000_000) }
         if let pause = self.pace.pause(now: Clock.now) { return Int32(clamping: min(tick, pause) / 1_000_000 + 1) }
-        if self.window.room == 0 { return Int32(clamping: min(tick, Self.idleTick) / 1_000_000) }
-        if self.mayHaveMore || self.queue.canSend(isWindowEmpty: self.window.isEmpty) { return 0 }
+        let awaitsUpstream = self.isBlocked || self.window.room == 0 || self.queue.isCareful && !self.window.isEmpty
+        if awaitsUpstream { return Int32(clamping: min(tick, Self.idleTick) / 1_000_000) }
+        if self.mayHaveMore || !self.queue.isEmpty { return 0 }
         return Int32(clamping: tick / 1_000_000)
     }
 
@@ -94,7 +94,8 @@ struct PublishLink: ~Copyable {
         let limit = isOpen && self.queue.isEmpty && !self.queue.isCareful ? min(self.window.room, Self.batchLimit) : 0
         let work = self.conversation.link.takeWork(upTo: limit)
         self.conversation.post(work.interest)
-        self.mayHaveMore = limit > 0 && work.egress.count == limit
+        // The host announces messages only to who took fewer than asked for; asking for none is no such thing.
+        self.mayHaveMore = work.egress.count == limit
         self.queue.append(work.egress)
         guard isOpen, self.queue.canSend(isWindowEmpty: self.window.isEmpty) else { return }
         try self.publishQueued(now)
