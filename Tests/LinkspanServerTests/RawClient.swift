@@ -87,6 +87,11 @@ final class RawClient: Sendable {
         return ##"{"event":"#publish","data":{"channel":"\##(channel)","data":\##(data)}\##(callID)}"##
     }
 
+    /// What a subscriber gets for it.
+    static func delivery(_ channel: String, _ data: String) -> String {
+        ##"{"event":"#publish","data":{"channel":"\##(channel)","data":\##(data)}}"##
+    }
+
     /// Subscribes and waits for the answer.
     func subscribe(_ channel: String, callID: Int = 1000) async throws {
         try await self.send(##"{"event":"#subscribe","data":{"channel":"\##(channel)"},"cid":\##(callID)}"##)

@@ -1,4 +1,4 @@
-import LinkspanBridgeKit
+public import LinkspanBridgeKit
 import LinkspanCore
 import LinkspanServer
 import Logging
@@ -6,27 +6,38 @@ import NIOCore
 
 /// Runs `body` beside a server on a free loopback port, and stops the server after it.
 func withServer(
-    bridgePlane: (any BridgePlane)? = nil, _ change: (inout ServerSettings) -> Void = { _ in },
-    _ body: @Sendable (LinkspanServer, SocketAddress) async throws -> Void
+    bridgePlane: (any BridgePlane)? = nil, instance: InstanceID = "test-1",
+    _ change: (inout ServerSettings) -> Void = { _ in },
+    _ body: (LinkspanServer, SocketAddress) async throws -> Void
 ) async throws {
     var settings = ServerSettings()
     settings.host = "127.0.0.1"
     settings.port = 0
     settings.eventLoops = 2
     change(&settings)
-    var logger = Logger(label: "test")
-    logger.logLevel = .critical
-    let server = LinkspanServer(
-        settings: settings, instance: InstanceID("test-1")!, bridgePlane: bridgePlane, logger: logger)
-    try await withThrowingTaskGroup(of: Void.self) { group in
-        group.addTask { try await server.run() }
-        do {
-            try await body(server, try await server.address)
-        } catch {
-            group.cancelAll()
-            throw error
-        }
-        group.cancelAll()
-        try await group.waitForAll()
+    let server = LinkspanServer(settings: settings, instance: instance, bridgePlane: bridgePlane, logger: .quiet)
+    let running = Task { try await server.run() }
+    do {
+        try await body(server, try await server.address)
+    } catch {
+        running.cancel()
+        _ = await running.result
+        throw error
+    }
+    running.cancel()
+    try await running.value
+}
+
+extension InstanceID: ExpressibleByStringLiteral {
+    public init(stringLiteral value: String) {
+        self = InstanceID(value)!
+    }
+}
+
+extension Logger {
+    static var quiet: Logger {
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        return logger
     }
 }
