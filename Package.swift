@@ -132,6 +132,10 @@ let package = Package(
                 "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "LinkspanBridgeTesting",
                 "TestSupport", nioCore, nioPosix, logging, lifecycle,
             ], swiftSettings: strict),
+        .testTarget(
+            name: "LinkspanConfigTests",
+            dependencies: ["LinkspanConfig", "LinkspanServer", "LinkspanCore", "LinkspanBridgeKit", nioCore, "TestSupport"],
+            swiftSettings: strict),
 
         // What tests share: real servers on loopback, child processes, seeds, clocks.
         .systemLibrary(name: "CTestSupport", path: "Tests/CTestSupport"),

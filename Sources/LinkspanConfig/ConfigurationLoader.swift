@@ -19,6 +19,8 @@ public struct ConfigurationLoader: Sendable {
     public var hostName: String
     /// Reads what `${file:/path}` names.
     public var readFile: @Sendable (String) throws(FileProblem) -> String
+    /// Makes the bridges, offline, to hear what they refuse; asked only when everything before is right, so that they may rely on it.
+    public var verify: @Sendable (LinkspanSettings) throws(ConfigurationError) -> Void
 
     /// Longest file that `${file:/path}` takes in, in bytes.
     public static let substitutionLimit = 65_536
@@ -27,13 +29,15 @@ public struct ConfigurationLoader: Sendable {
         kinds: [any Bridge.Type], environment: [String: String], flags: [String: FlagOverride] = [:], hostName: String,
         readFile: @escaping @Sendable (String) throws(FileProblem) -> String = { path throws(FileProblem) in
             try TextFile.read(path, limit: ConfigurationLoader.substitutionLimit)
-        }
+        },
+        verify: @escaping @Sendable (LinkspanSettings) throws(ConfigurationError) -> Void
     ) {
         self.kinds = kinds
         self.environment = environment
         self.flags = flags
         self.hostName = hostName
         self.readFile = readFile
+        self.verify = verify
     }
 
     /// Reads the file at `path`.
@@ -85,43 +89,36 @@ public struct ConfigurationLoader: Sendable {
         var settingsReader = SettingsReader(kinds: self.kinds, hostName: self.hostName)
         let settings = settingsReader.settings(from: root)
         var diagnostics = reader.diagnostics + settingsReader.diagnostics
-        // A bridge may rely on checked settings, so it is asked only when everything before is right.
         if let settings, !diagnostics.contains(where: { $0.severity == .error }) {
             diagnostics += self.problemsOfBridges(in: settings, locations: reader.locations)
         }
         return (settings, diagnostics.sorted { $0.location.sortKey < $1.location.sortKey })
     }
 
-    /// What the bridges themselves refuse, such as a promise that their upstream cannot keep.
+    /// What only shows when the bridges are made, such as a promise that an upstream cannot keep.
     private func problemsOfBridges(in settings: LinkspanSettings, locations: [String: SourceLocation]) -> [Diagnostic] {
-        var problems: [Diagnostic] = []
-        for rule in settings.bridges {
-            guard let bridge = settings.bridgeSettings(for: rule), let type = settings.upstreams[rule.upstream]?.type,
-                let kind = self.kinds.first(where: { $0.kind == type })
-            else { continue }
-            do throws(ConfigurationError) {
-                _ = try kind.init(settings: bridge)
-            } catch {
-                problems += error.problems.map { problem in
-                    Diagnostic(
-                        at: Self.location(of: problem.path, rule, locations), problem.message, hint: problem.hint)
-                }
+        do throws(ConfigurationError) {
+            try self.verify(settings)
+            return []
+        } catch {
+            return error.problems.map { problem in
+                let label = KeyPathText(keys: problem.path.split(separator: ".").map(String.init)).label
+                // Some bridges name themselves.
+                let isLabelled = problem.message.hasPrefix("bridge ") || problem.message.hasPrefix("broker ")
+                return Diagnostic(
+                    at: Self.location(of: problem.path, locations),
+                    isLabelled ? problem.message : "\(label): \(problem.message)", hint: problem.hint)
             }
         }
-        // Two bridges over one broker find the same fault in it.
-        var seen: Set<Diagnostic> = []
-        return problems.filter { seen.insert($0).inserted }
     }
 
-    /// The place of the longest part of `path` that the file has, else that of the bridge.
-    private static func location(
-        of path: String, _ rule: BridgeRule, _ locations: [String: SourceLocation]
-    ) -> SourceLocation {
+    /// The place of the longest part of `path` that the file has.
+    private static func location(of path: String, _ locations: [String: SourceLocation]) -> SourceLocation {
         var keys = path.split(separator: ".")
         while !keys.isEmpty {
-            if keys.count > 1, let location = locations[keys.joined(separator: ".")] { return location }
+            if let location = locations[keys.joined(separator: ".")] { return location }
             keys.removeLast()
         }
-        return locations["bridges.\(rule.name)"] ?? .document
+        return .document
     }
 }

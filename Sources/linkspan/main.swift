@@ -1,1 +1,3 @@
-print("x")
+import LinkspanCommand
+
+await LinkspanApp.run()

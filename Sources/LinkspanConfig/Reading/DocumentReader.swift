@@ -176,7 +176,13 @@ struct DocumentReader {
     ) -> ConfigValue? {
         guard let scalar = self.override(at: path) ?? self.scalarText(node, at: path, as: kind) else { return nil }
         do throws(ScalarProblem) {
-            return try ScalarReading.value(of: scalar, as: kind)
+            let value = try ScalarReading.value(of: scalar, as: kind)
+            if case .secret = kind, scalar.provenance == .literal {
+                self.report(
+                    scalar.location, "\(path.label) is written in the file",
+                    hint: "keep it elsewhere: \"${file:/run/secrets/\(path.last)}\" or \"${VARIABLE}\"", severity: .warning)
+            }
+            return value
         } catch {
             self.report(
                 scalar.location, "\(path.label): \(error.message)\(Self.portInstead(of: scalar, kind, siblings))",

@@ -1,5 +1,5 @@
 /// Durations and sizes as people write them.
-enum Quantity {
+public enum Quantity {
     /// Nanoseconds of one unit; the order is that of printing.
     private static let durationUnits: [(name: String, nanoseconds: Int64)] = [
         ("d", 86_400_000_000_000), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000),
@@ -12,7 +12,7 @@ enum Quantity {
     ]
 
     /// `500ms`, `5s`, `2m`, `1h`, `1d`; also several, as in `1h30m`. Nil for anything else, a bare number included.
-    static func duration(_ text: String) -> Duration? {
+    public static func duration(_ text: String) -> Duration? {
         var rest = text[...]
         var total: Int64 = 0
         guard !rest.isEmpty else { return nil }
@@ -32,7 +32,7 @@ enum Quantity {
     }
 
     /// `64KiB`, `10MB`, `512B`, in bytes. Nil for anything else, a bare number included.
-    static func size(_ text: String) -> Int? {
+    public static func size(_ text: String) -> Int? {
         let digits = text.prefix { $0.isASCII && $0.isNumber }
         let unit = text.dropFirst(digits.count)
         guard let count = Int(digits), let scale = Self.sizeUnits.first(where: { $0.name == unit }) else { return nil }
@@ -40,7 +40,7 @@ enum Quantity {
         return overflow ? nil : bytes
     }
 
-    static func text(_ duration: Duration) -> String {
+    public static func text(_ duration: Duration) -> String {
         let (seconds, attoseconds) = duration.components
         let milliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000
         let nanoseconds = Duration.milliseconds(milliseconds) == duration ? milliseconds * 1_000_000 : 0
@@ -50,7 +50,7 @@ enum Quantity {
         return duration == .zero ? "0s" : "\(duration)"
     }
 
-    static func text(bytes: Int) -> String {
+    public static func text(bytes: Int) -> String {
         for unit in Self.sizeUnits.prefix(3) where bytes != 0 && bytes % unit.bytes == 0 {
             return "\(bytes / unit.bytes)\(unit.name)"
         }

@@ -224,20 +224,13 @@ struct SettingsReader {
     }
 
     private mutating func checkDirection(of rule: BridgeRule, in block: ConfigBlock) {
-        let sends = rule.direction != .ingress
-        if !sends, block.values["events"] != nil, rule.events != [.publish] {
-            self.report(
-                block.location(of: "events"),
-                "\(block.path.label): events are sent to the broker, and direction in sends nothing",
-                hint: "choose direction both or out, or leave out events")
-        }
         if rule.direction == .egress, block.values["interest"] != nil, rule.interest == .always {
             self.report(
                 block.location(of: "interest"),
                 "\(block.path.label): interest always receives everything, and direction out receives nothing",
                 hint: "choose direction both or in, or leave out interest")
         }
-        if !sends, !rule.transit.isEmpty {
+        if rule.direction == .ingress, !rule.transit.isEmpty {
             self.report(
                 block.location(of: "transit"),
                 "\(block.path.label): transit carries messages to the broker, and direction in sends nothing",

@@ -1,0 +1,9 @@
+public import LinkspanBridgeKit
+internal import LinkspanMQTT
+
+extension [any Bridge.Type] {
+    /// The kinds that Linkspan brings: `mqtt`, `redis`, `amqp`.
+    public static var builtIn: [any Bridge.Type] {
+        [MQTTBridge.self]
+    }
+}

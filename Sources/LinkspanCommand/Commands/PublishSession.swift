@@ -1,0 +1,107 @@
+internal import LinkspanClient
+internal import Synchronization
+
+/// Publishes over one client, with a bound on what is under way, and remembers the worst that happened.
+final class PublishSession: Sendable {
+    /// Publishes that wait for their answers at a time.
+    static let window = 1000
+
+    private struct State {
+        var underWay = 0
+        var worst = ExitStatus.success
+        var hasConnected = false
+        var waiter: (limit: Int, continuation: CheckedContinuation<Void, Never>)?
+    }
+
+    private let client: SocketClusterClient
+    private let options: ClientOptions
+    private let url: ClientURL
+    private let state = Mutex(State())
+
+    init(client: SocketClusterClient, options: ClientOptions, url: ClientURL) {
+        self.client = client
+        self.options = options
+        self.url = url
+    }
+
+    /// Connects, runs `body` beside, and finishes with what it returns, or with the reason why no connection came about.
+    func run(_ finish: @escaping @Sendable (ExitStatus) -> Void, _ body: @escaping @Sendable () async -> ExitStatus) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { finish(await body()) }
+            group.addTask {
+                do throws(ClientError) {
+                    try await self.client.run { event in self.heard(event, finish) }
+                } catch {
+                    Terminal.printError(error.message)
+                    finish(error.exitStatus)
+                }
+            }
+        }
+    }
+
+    private func heard(_ event: ClientEvent, _ finish: @Sendable (ExitStatus) -> Void) {
+        switch event {
+        case .connected(_, let authError):
+            self.state.withLock { $0.hasConnected = true }
+            if let authError { self.options.tell("token not taken: \(authError)") }
+        case .disconnected(let error, _):
+            // Somebody waits at the prompt: a server that was never there is told at once.
+            if self.state.withLock({ !$0.hasConnected }) {
+                Terminal.printError(error.message)
+                finish(error.exitStatus)
+            } else {
+                self.options.tell(event.description(url: self.url) ?? "")
+            }
+        case .subscribed, .subscribeRefused, .kickedOut, .message:
+            break
+        }
+    }
+
+    func publish(_ json: String, to channel: String) async -> ExitStatus {
+        do throws(ClientError) {
+            try await self.client.publish(channel, json: json)
+            return .success
+        } catch {
+            Terminal.printError("not published: \(error.message)")
+            return error.exitStatus
+        }
+    }
+
+    /// Returns when it is under way; waits while ``window`` others are.
+    func enqueue(_ json: String, to channel: String, line: Int) async {
+        await self.wait(until: Self.window - 1)
+        self.state.withLock { $0.underWay += 1 }
+        self.client.enqueue(channel, json: json) { result in
+            if case .failure(let error) = result { Terminal.printError("line \(line): not published: \(error.message)") }
+            self.settle(result)
+        }
+    }
+
+    /// Waits for every answer.
+    func settled() async -> ExitStatus {
+        await self.wait(until: 0)
+        return self.state.withLock { $0.worst }
+    }
+
+    private func settle(_ result: Result<Void, ClientError>) {
+        let waiter = self.state.withLock { state -> CheckedContinuation<Void, Never>? in
+            state.underWay -= 1
+            if case .failure(let error) = result { state.worst = error.exitStatus }
+            guard let waiter = state.waiter, state.underWay <= waiter.limit else { return nil }
+            state.waiter = nil
+            return waiter.continuation
+        }
+        waiter?.resume()
+    }
+
+    private func wait(until limit: Int) async {
+        await withCheckedContinuation { continuation in
+            let isReady = self.state.withLock { state in
+                if state.underWay <= limit { return true }
+                state.waiter = (limit, continuation)
+                return false
+            }
+            if isReady { continuation.resume() }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+internal import ArgumentParser
+struct ServeCommand: AsyncParsableCommand {
+    func run() async throws {}
+}
