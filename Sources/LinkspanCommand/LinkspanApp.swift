@@ -32,9 +32,12 @@ enum BridgeKinds {
 struct LinkspanCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "linkspan",
-        abstract: "A channel server for SocketCluster clients that shares its channels through MQTT, Redis and AMQP brokers.",
+        abstract:
+            "A channel server for SocketCluster clients that shares its channels through MQTT, Redis and AMQP brokers.",
         version: LinkspanVersion.current,
-        subcommands: [ServeCommand.self, CheckCommand.self, PublishCommand.self, SubscribeCommand.self, VersionCommand.self])
+        subcommands: [
+            ServeCommand.self, CheckCommand.self, PublishCommand.self, SubscribeCommand.self, VersionCommand.self,
+        ])
 }
 
 struct VersionCommand: ParsableCommand {

@@ -7,7 +7,7 @@ enum Suggestion {
         let letters = Array(word.lowercased().utf8)
         let ranked = known.map { (word: $0, distance: Self.distance(letters, Array($0.lowercased().utf8))) }
         guard let best = ranked.min(by: { ($0.distance, $0.word) < ($1.distance, $1.word) }) else { return nil }
-        return best.distance <= max(1, max(letters.count, best.word.utf8.count) / 3) ? best.word : nil
+        return best.distance <= max(1, (max(letters.count, best.word.utf8.count) + 1) / 3) ? best.word : nil
     }
 
     /// Insertions, deletions, replacements and swaps of neighbours that turn one word into the other (optimal string alignment).

@@ -41,20 +41,24 @@ struct PrecedenceTests {
     @Test func `an unknown variable is an error with a suggestion`() {
         #expect(
             complaints(withBridge(), environment: ["LINKSPAN_BRIDGES_ONE_RETRY_MAXX": "10s"])
-                == "LINKSPAN_BRIDGES_ONE_RETRY_MAXX: unknown environment variable\n    did you mean LINKSPAN_BRIDGES_ONE_RETRY_MAX?")
+                == "LINKSPAN_BRIDGES_ONE_RETRY_MAXX: unknown environment variable\n    did you mean LINKSPAN_BRIDGES_ONE_RETRY_MAX?"
+        )
     }
 
     @Test func `a wrong value of a variable is told by its name`() {
         #expect(
             complaints("version: 1", environment: ["LINKSPAN_SERVER_CLIENTS_PORT": "many"])
-                == "LINKSPAN_SERVER_CLIENTS_PORT: server.clients.port: expected a whole number from 0 to 65535, found \"many\"")
+                == "LINKSPAN_SERVER_CLIENTS_PORT: server.clients.port: expected a whole number from 0 to 65535, found \"many\""
+        )
     }
 
     @Test func `a variable that may mean two values is refused`() {
-        let text = "version: 1\nbrokers:\n  a-b: { type: plain, urls: plain://h }\n  a_b: { type: plain, urls: plain://h }"
+        let text =
+            "version: 1\nbrokers:\n  a-b: { type: plain, urls: plain://h }\n  a_b: { type: plain, urls: plain://h }"
         #expect(
             complaints(text, environment: ["LINKSPAN_BROKERS_A_B_USERNAME": "u"])
-                == "LINKSPAN_BROKERS_A_B_USERNAME: it may mean brokers.a-b.username or brokers.a_b.username\n    set them in the file")
+                == "LINKSPAN_BROKERS_A_B_USERNAME: it may mean brokers.a-b.username or brokers.a_b.username\n    set them in the file"
+        )
     }
 
     @Test func `text is completed from the environment and from files`() throws {
@@ -89,7 +93,8 @@ struct PrecedenceTests {
 
     @Test func `a password is never printed`() throws {
         let settings = try settings(
-            "version: 1\nbrokers: { h: { type: plain, urls: plain://h, password: \"${P}\" } }", environment: ["P": "geheim"])
+            "version: 1\nbrokers: { h: { type: plain, urls: plain://h, password: \"${P}\" } }",
+            environment: ["P": "geheim"])
         var dumped = ""
         dump(settings, to: &dumped)
         #expect(!dumped.contains("geheim"))

@@ -87,7 +87,8 @@ struct SettingsTests {
         #expect(broker.optionsPath == "brokers.hub.plain")
         #expect(
             broker.options == [
-                "mode": .text("streams"), "window": .integer(10), "keepalive": .duration(.seconds(60)), "block": .size(4096),
+                "mode": .text("streams"), "window": .integer(10), "keepalive": .duration(.seconds(60)),
+                "block": .size(4096),
                 "retain": .boolean(true), "client": .text("linkspan"),
             ])
     }
@@ -98,7 +99,8 @@ struct SettingsTests {
                 withBridge(
                     "channels: { include: [ \"a/**\" ], exclude: [ \"a/b\" ] }", "direction: out",
                     "events: [ publish, subscribe ]", "name: \"x/{channel}\"", "interest: on_demand", "linger: 1s",
-                    "buffer: { type: memory, size: 1MiB, age: 2m, when_full: drop_newest }", "retry: { initial: 1s, max: 2s }",
+                    "buffer: { type: memory, size: 1MiB, age: 2m, when_full: drop_newest }",
+                    "retry: { initial: 1s, max: 2s }",
                     "max_hops: 3", "required: true", "transit: [ two ]") + "  two: { broker: hub, channels: a }"
             ).bridges.first)
         #expect(rule.name == "one")
@@ -121,7 +123,9 @@ struct SettingsTests {
     }
 
     @Test func `channels may be a list, a single glob or a block`() throws {
-        for (text, include) in [("[ \"a\", \"b\" ]", ["a", "b"]), ("a", ["a"]), ("{ include: a }", ["a"]), ("", ["**"])] {
+        for (text, include) in [
+            ("[ \"a\", \"b\" ]", ["a", "b"]), ("a", ["a"]), ("{ include: a }", ["a"]), ("", ["**"]),
+        ] {
             #expect(try settings(withBridge("channels: \(text)")).bridges[0].include == include)
         }
     }

@@ -24,7 +24,8 @@ struct PlainBridge: Bridge {
     init(settings: BridgeSettings) throws(ConfigurationError) {
         if settings.guarantee == .atLeastOnce, settings.text("mode") == "pubsub" {
             throw ConfigurationError(
-                path: "bridges.\(settings.name).guarantee", message: "at_least_once is not possible with plain mode pubsub",
+                path: "bridges.\(settings.name).guarantee",
+                message: "at_least_once is not possible with plain mode pubsub",
                 hint: "choose plain mode streams, or guarantee at_most_once")
         }
     }
@@ -56,7 +57,8 @@ func complaints(_ text: String, environment: [String: String] = [:], files: [Str
 }
 
 func settings(
-    _ text: String, environment: [String: String] = [:], flags: [String: FlagOverride] = [:], files: [String: String] = [:]
+    _ text: String, environment: [String: String] = [:], flags: [String: FlagOverride] = [:],
+    files: [String: String] = [:]
 ) throws -> LinkspanSettings {
     try loader(environment: environment, flags: flags, files: files).load(text, fileName: "bridges.yaml").settings
 }

@@ -40,7 +40,9 @@ enum ProcessEnvironment {
         var next = environ
         while let entry = next.pointee {
             let text = String(cString: entry)
-            if let equals = text.firstIndex(of: "=") { variables[String(text[..<equals])] = String(text[equals...].dropFirst()) }
+            if let equals = text.firstIndex(of: "=") {
+                variables[String(text[..<equals])] = String(text[equals...].dropFirst())
+            }
             next = next.successor()
         }
         return variables

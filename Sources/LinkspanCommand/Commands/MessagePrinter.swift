@@ -65,7 +65,9 @@ final class MessagePrinter: Sendable {
 
     /// A channel whose name could be taken for something else is written as JSON.
     private static func label(_ channel: String) -> String {
-        let isPlain = !channel.isEmpty && channel.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F } && !channel.hasPrefix("\"")
+        let isPlain =
+            !channel.isEmpty && channel.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
+            && !channel.hasPrefix("\"")
         guard !isPlain else { return channel }
         var bytes: [UInt8] = []
         bytes.putJSONString(channel)

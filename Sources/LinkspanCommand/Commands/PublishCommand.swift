@@ -84,7 +84,8 @@ struct PublishCommand: AsyncParsableCommand {
         } catch {
             Terminal.printError("\(place)the data is not JSON: \(Self.words(error))")
             if line == nil {
-                Terminal.printError("    quote it for the shell, as in '{\"hello\":\"world\"}', or send it as a string with --text")
+                Terminal.printError(
+                    "    quote it for the shell, as in '{\"hello\":\"world\"}', or send it as a string with --text")
             }
             throw ExitStatus.badData.exitCode
         }

@@ -25,7 +25,9 @@ final class PublishSession: Sendable {
     }
 
     /// Connects, runs `body` beside, and finishes with what it returns, or with the reason why no connection came about.
-    func run(_ finish: @escaping @Sendable (ExitStatus) -> Void, _ body: @escaping @Sendable () async -> ExitStatus) async {
+    func run(_ finish: @escaping @Sendable (ExitStatus) -> Void, _ body: @escaping @Sendable () async -> ExitStatus)
+        async
+    {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { finish(await body()) }
             group.addTask {
@@ -72,7 +74,9 @@ final class PublishSession: Sendable {
         await self.wait(until: Self.window - 1)
         self.state.withLock { $0.underWay += 1 }
         self.client.enqueue(channel, json: json) { result in
-            if case .failure(let error) = result { Terminal.printError("line \(line): not published: \(error.message)") }
+            if case .failure(let error) = result {
+                Terminal.printError("line \(line): not published: \(error.message)")
+            }
             self.settle(result)
         }
     }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+
 struct ServeCommand: AsyncParsableCommand {
     func run() async throws {}
 }

@@ -39,7 +39,9 @@ struct SubscribeCommand: AsyncParsableCommand {
             do throws(ClientError) {
                 try await client.run { event in
                     if let text = event.description(url: settings.url) { options.tell(text) }
-                    if case .subscribeRefused(let channel, _) = event, refused.areAll(with: channel) { finish(.refused) }
+                    if case .subscribeRefused(let channel, _) = event, refused.areAll(with: channel) {
+                        finish(.refused)
+                    }
                     if case .kickedOut(let channel, _) = event, refused.areAll(with: channel) { finish(.refused) }
                     if case .message(let message) = event, printer.print(message) == .finished { finish(.success) }
                 }

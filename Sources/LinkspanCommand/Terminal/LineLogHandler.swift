@@ -72,13 +72,16 @@ struct LogLine {
     }
 
     private var json: String {
-        let head = "{\"time\":\"\(self.time)\",\"level\":\"\(self.level.rawValue)\",\"msg\":\(Self.quoted(self.message))"
+        let head =
+            "{\"time\":\"\(self.time)\",\"level\":\"\(self.level.rawValue)\",\"msg\":\(Self.quoted(self.message))"
         return head + self.fields.map { ",\(Self.quoted($0.key)):\(Self.quoted($0.value))" }.joined() + "}"
     }
 
     /// Without quotes where none are needed to tell where the value ends.
     private static func bare(_ value: String) -> String {
-        let isPlain = !value.isEmpty && value.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "=") }
+        let isPlain =
+            !value.isEmpty
+            && value.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "=") }
         return isPlain ? value : Self.quoted(value)
     }
 

@@ -42,7 +42,9 @@ struct StandardInputLines {
         let chunk = try? await NIOThreadPool.singleton.runIfActive {
             [UInt8](unsafeUninitializedCapacity: 65_536) { buffer, count in
                 var code = 0
-                repeat { code = Glibc.read(STDIN_FILENO, buffer.baseAddress, buffer.count) } while code < 0 && errno == EINTR
+                repeat {
+                    code = Glibc.read(STDIN_FILENO, buffer.baseAddress, buffer.count)
+                } while code < 0 && errno == EINTR
                 count = max(code, 0)
             }
         }

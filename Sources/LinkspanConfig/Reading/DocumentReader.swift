@@ -180,7 +180,8 @@ struct DocumentReader {
             if case .secret = kind, scalar.provenance == .literal {
                 self.report(
                     scalar.location, "\(path.label) is written in the file",
-                    hint: "keep it elsewhere: \"${file:/run/secrets/\(path.last)}\" or \"${VARIABLE}\"", severity: .warning)
+                    hint: "keep it elsewhere: \"${file:/run/secrets/\(path.last)}\" or \"${VARIABLE}\"",
+                    severity: .warning)
             }
             return value
         } catch {
@@ -204,20 +205,25 @@ struct DocumentReader {
     ) -> ConfigValue? {
         if let override = self.override(at: path) {
             let texts = override.text.split(separator: ",").map { $0.drop { $0 == " " } }
-            return .list(
-                texts.compactMap { text in
+            return self.elements(
+                texts.map { text in
                     var scalar = override
                     scalar.text = String(text)
-                    return self.element(scalar, at: path, read)
-                })
+                    return scalar
+                }, at: path, read)
         }
         guard let node, !node.isNull else { return nil }
-        var elements = [node]
-        if case .sequence(let nodes) = node.content { elements = nodes }
-        return .list(
-            elements.compactMap { element in
-                self.scalarText(element, at: path, as: .text(.free)).flatMap { self.element($0, at: path, read) }
-            })
+        var nodes = [node]
+        if case .sequence(let elements) = node.content { nodes = elements }
+        return self.elements(nodes.map { self.scalarText($0, at: path, as: .text(.free)) }, at: path, read)
+    }
+
+    /// Nil when one is wrong: a list without it would be another list.
+    private mutating func elements(
+        _ scalars: [ScalarText?], at path: KeyPathText, _ read: (ScalarText) throws(ScalarProblem) -> String
+    ) -> ConfigValue? {
+        let elements = scalars.map { scalar in scalar.flatMap { self.element($0, at: path, read) } }
+        return elements.contains { $0 == nil } ? nil : .list(elements.compactMap(\.self))
     }
 
     private mutating func element(

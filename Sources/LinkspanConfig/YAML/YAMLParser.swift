@@ -191,6 +191,10 @@ final class YAMLEventReader {
                 mark: self.mark(ofByte: parser.problem_offset), message: "not a text in UTF-8: \(problem)")
         }
         let mark = Mark(line: parser.problem_mark.line + 1, column: parser.problem_mark.column + 1)
+        // The scanner looks ahead, and may meet its own limit before ours.
+        if problem.hasPrefix("Maximum nesting level") {
+            return YAMLSyntaxError(mark: mark, message: "nested too deeply")
+        }
         guard let context = parser.context.map({ String(cString: $0) }) else {
             return YAMLSyntaxError(mark: mark, message: problem)
         }
