@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Glibc
 public import LinkspanBridgeKit
+internal import LinkspanServer
 
 /// The program `linkspan`, as a library: a binary with bridges of its own is three lines.
 ///

@@ -1,25 +1,14 @@
 internal import LinkspanWire
 
 /// What `/health` on the client port says.
-public struct HealthReport: Sendable, Hashable {
-    public struct BridgeHealth: Sendable, Hashable {
-        public var name: String
-        /// Such as `up` or `waiting`.
-        public var state: String
-
-        public init(name: String, state: String) {
-            self.name = name
-            self.state = state
-        }
-    }
-
+public struct HealthReport: Sendable {
     public var version: String
     public var instance: String
     /// Clients that completed a handshake and are connected.
     public var clients: Int
-    public var bridges: [BridgeHealth]
+    public var bridges: [BridgeStatus]
 
-    /// `{"status":"ok","version":"..","instance":"..","clients":1,"bridges":{"name":"up"}}`
+    /// `{"status":"ok","version":"..","instance":"..","clients":1,"bridges":{"name":{"type":"mqtt","state":"up","egress":{..},"ingress":{..},..}}}`
     ///
     /// `status` says that this process serves clients; what a bridge is worth is told by its state.
     public var json: String {
@@ -35,7 +24,7 @@ public struct HealthReport: Sendable, Hashable {
             if index > 0 { json.put(",") }
             json.putJSONString(bridge.name)
             json.put(":")
-            json.putJSONString(bridge.state)
+            bridge.encodePublic(into: &json)
         }
         json.put("}}")
         return String(decoding: json, as: UTF8.self)

@@ -26,7 +26,7 @@ public final class LinkspanServer: Service {
 
     private struct State {
         var bridgePlane: (any BridgePlane)?
-        var bridgeHealth: @Sendable () -> [HealthReport.BridgeHealth] = { [] }
+        var bridgeHealth: @Sendable () -> [BridgeStatus] = { [] }
         var address: Result<SocketAddress, any Error>?
         var waiters: [CheckedContinuation<SocketAddress, any Error>] = []
         var hasRun = false
@@ -54,7 +54,7 @@ public final class LinkspanServer: Service {
     /// Gives the server its bridges, which themselves were given its ``broker``.
     /// - Precondition: ``run()`` was not called yet.
     public func attach(
-        _ bridgePlane: any BridgePlane, health: @escaping @Sendable () -> [HealthReport.BridgeHealth] = { [] }
+        _ bridgePlane: any BridgePlane, health: @escaping @Sendable () -> [BridgeStatus] = { [] }
     ) {
         self.state.withLock { state in
             precondition(!state.hasRun, "bridges are attached before the server runs")

@@ -1,5 +1,69 @@
 internal import ArgumentParser
+internal import LinkspanConfig
+internal import LinkspanServer
+internal import Logging
 
 struct ServeCommand: AsyncParsableCommand {
-    func run() async throws {}
+    static let configuration = CommandConfiguration(
+        commandName: "serve", abstract: "Serve clients and run the bridges.",
+        discussion: """
+            Starts and serves also when no broker is reachable. SIGTERM and SIGINT end it in order.
+            Exit status 71 when it cannot listen, 78 when the configuration is wrong.
+            """)
+
+    @OptionGroup var source: ConfigurationOptions
+
+    @Option(help: "Address to listen on, instead of server.clients.host.")
+    var host: String?
+
+    @Option(name: .shortAndLong, help: "Port to listen on, instead of server.clients.port.")
+    var port: String?
+
+    @Option(help: "Id of this instance, instead of instance.id; unique among those that share a broker.")
+    var instance: String?
+
+    @Option(help: "How log lines look; human on a terminal, else logfmt.")
+    var logFormat: LogFormat?
+
+    @Option(help: "Least level to log.")
+    var logLevel = LogLevel.info
+
+    @Flag(inversion: .prefixedNo, help: "Tell what to try next; default on a terminal.")
+    var hints: Bool?
+
+    func run() async throws {
+        let configuration = try self.source.load(flags: self.flags)
+        let format = self.logFormat ?? (Terminal.errorsAreRead ? .human : .logfmt)
+        let level = self.logLevel.level
+        let logger = Logger(label: "linkspan") { _ in LineLogHandler(logLevel: level, format: format) }
+        let tellsHints = self.hints ?? Terminal.errorsAreRead
+        do {
+            try await Instance(settings: configuration.settings, bridges: BridgeKinds.known, logger: logger)
+                .run { settings, port in
+                    if tellsHints { Terminal.printError(ServeHints(settings: settings, port: port).text) }
+                }
+        } catch let error as ListenError {
+            Terminal.printError(ListenProblem.describe(error))
+            throw ExitStatus.cannotListen.exitCode
+        }
+    }
+
+    private var flags: [String: FlagOverride] {
+        let flags = [
+            ("server.clients.host", "--host", self.host), ("server.clients.port", "--port", self.port),
+            ("instance.id", "--instance", self.instance),
+        ]
+        return Dictionary(
+            flags.compactMap { path, name, text in text.map { (path, FlagOverride(name: name, text: $0)) } },
+            uniquingKeysWith: { first, _ in first })
+    }
+}
+
+extension LogFormat: ExpressibleByArgument {}
+
+/// The levels of the logger, as a flag.
+enum LogLevel: String, CaseIterable, ExpressibleByArgument {
+    case trace, debug, info, notice, warning, error, critical
+
+    var level: Logger.Level { Logger.Level(rawValue: self.rawValue) ?? .info }
 }

@@ -207,7 +207,8 @@ struct SettingsReader {
             let reason =
                 name.value == rule.name ? "names the bridge itself" : "names no bridge: \(ScalarText.shown(name.value))"
             self.report(
-                name.location, "\(block.path.label): transit \(reason)", hint: name.value == rule.name ? nil : Self.known(bridgeNames, near: name.value)
+                name.location, "\(block.path.label): transit \(reason)",
+                hint: name.value == rule.name ? nil : Self.known(bridgeNames, near: name.value)
             )
         }
         guard !rule.upstream.isEmpty else { return }

@@ -1,0 +1,63 @@
+internal import Glibc
+internal import LinkspanBridgeKit
+internal import LinkspanCore
+internal import LinkspanServer
+internal import Logging
+internal import NIOCore
+internal import ServiceLifecycle
+internal import UnixSignals
+
+/// One instance: a server and its bridges, wired, from start to orderly end.
+struct Instance {
+    let settings: LinkspanSettings
+    let bridges: [any Bridge.Type]
+    let logger: Logger
+
+    /// Longest orderly stop; what is still busy then is cancelled.
+    private static let shutdownLimit = Duration.seconds(15)
+
+    /// Runs until SIGTERM or SIGINT.
+    ///
+    /// - Parameter listening: called once, with the port that clients reach.
+    /// - Throws: ``ListenError`` when the client port cannot be opened.
+    func run(_ listening: @escaping @Sendable (LinkspanSettings, Int) -> Void) async throws {
+        OpenFiles.raiseLimit(for: self.settings.server.limits.connections, logger: self.logger)
+        let server = LinkspanServer(
+            settings: self.settings.server, instance: self.settings.instance.id, logger: self.logger)
+        let host = try BridgeHost(settings: self.settings, bridges: self.bridges, logger: self.logger)
+        host.attach(server.broker)
+        server.attach(host) { host.statuses }
+        let settings = self.settings
+        let announcement = Task {
+            // Where the server cannot listen, its own error ends the group and is told there.
+            if let port = try? await server.address.port { listening(settings, port) }
+        }
+        defer { announcement.cancel() }
+        // Stops in reverse order: the bridges still send what the last clients published.
+        var configuration = ServiceGroupConfiguration(
+            services: [.init(service: host), .init(service: server)], gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: self.logger)
+        configuration.maximumGracefulShutdownDuration = Self.shutdownLimit
+        try await ServiceGroup(configuration: configuration).run()
+    }
+}
+
+/// Each connection is an open file, and shells start processes with a low limit.
+enum OpenFiles {
+    /// What an instance opens beside its clients, with room to spare.
+    private static let reserve: rlim_t = 256
+
+    static func raiseLimit(for connections: Int, logger: Logger) {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        let wanted = rlim_t(connections) + Self.reserve
+        guard limit.rlim_cur < wanted else { return }
+        limit.rlim_cur = min(wanted, limit.rlim_max)
+        let isRaised = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0
+        if !isRaised || limit.rlim_cur < wanted {
+            logger.notice(
+                "Fewer open files are allowed than server.limits.connections needs",
+                metadata: ["files.limit": "\(limit.rlim_cur)", "files.needed": "\(wanted)"])
+        }
+    }
+}

@@ -1,0 +1,68 @@
+internal import LinkspanCore
+internal import LinkspanWire
+
+extension BridgeStatus {
+    /// Writes what everybody who reaches the client port may know: state and counts, but neither addresses nor the words of errors.
+    func encodePublic(into json: inout [UInt8]) {
+        json.put("{\"type\":")
+        json.putJSONString(self.kind)
+        json.put(",\"state\":")
+        json.putJSONString(self.state.rawValue)
+        json.putCounts([("connects", self.connects), ("failures", self.failures)])
+        json.put(",\"egress\":{")
+        json.putCounts(self.egress.counts, isFirst: true)
+        json.putReasons("dropped", self.egress.dropped)
+        json.put("},\"ingress\":{")
+        json.putCounts(self.ingress.counts, isFirst: true)
+        json.putReasons("refused", self.ingress.refused)
+        json.put("}}")
+    }
+}
+
+extension EgressLedger {
+    fileprivate var counts: [(StaticString, UInt64)] {
+        [
+            ("accepted", self.accepted), ("confirmed", self.confirmed), ("filtered", self.filtered),
+            ("expired", self.expired),
+            ("buffered", self.buffered), ("in_flight", self.inFlight),
+        ]
+    }
+}
+
+extension IngressLedger {
+    fileprivate var counts: [(StaticString, UInt64)] {
+        [
+            ("received", self.received), ("delivered", self.delivered), ("late", self.late),
+            ("duplicate", self.duplicate),
+            ("looped", self.looped), ("held", self.held),
+        ]
+    }
+}
+
+extension [UInt8] {
+    fileprivate mutating func putCounts(_ counts: [(name: StaticString, count: UInt64)], isFirst: Bool = false) {
+        for (index, (name, count)) in counts.enumerated() {
+            if !isFirst || index > 0 { self.put(",") }
+            self.put("\"")
+            self.put(name)
+            self.put("\":")
+            self.put(decimal: Int64(clamping: count))
+        }
+    }
+
+    /// Every reason of the list, so that a reader need not know which ones there are.
+    fileprivate mutating func putReasons<Reason: RawRepresentable<String> & CaseIterable & Hashable & Sendable>(
+        _ name: StaticString, _ counts: ReasonCounts<Reason>
+    ) {
+        self.put(",\"")
+        self.put(name)
+        self.put("\":{")
+        for (index, reason) in Reason.allCases.enumerated() {
+            if index > 0 { self.put(",") }
+            self.putJSONString(reason.rawValue)
+            self.put(":")
+            self.put(decimal: Int64(clamping: counts[reason]))
+        }
+        self.put("}")
+    }
+}
