@@ -3,7 +3,7 @@ import PackageDescription
 
 /// `make test` takes warnings for errors. Other builds do not: a dependency's next release may deprecate what we call.
 let warnings: [SwiftSetting] =
-    Context.environment["LINKSPAN_WARNINGS"] == "error" ? [.treatAllWarnings(as: .error)] : []
+    Context.environment["LINKSPAN_TEST_WARNINGS"] == "error" ? [.treatAllWarnings(as: .error)] : []
 
 let strict: [SwiftSetting] =
     [

@@ -21,7 +21,7 @@ for generation in v1 v2; do
 done
 
 # A server that is missing now is a failure, not a test to skip.
-export CI=true LINKSPAN_WARNINGS=error
+export CI=true LINKSPAN_TEST_WARNINGS=error
 checks=(--explicit-target-dependency-import-check error)
 
 say "Building"
