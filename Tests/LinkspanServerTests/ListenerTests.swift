@@ -1,3 +1,4 @@
+import LinkspanBridgeKit
 import LinkspanCore
 import LinkspanServer
 import LinkspanWire
@@ -127,7 +128,7 @@ import Testing
             settings.host = "127.0.0.1"
             settings.port = address.port ?? 0
             settings.eventLoops = 1
-            let second = LinkspanServer(settings: settings, instance: "second", logger: .quiet)
+            let second = LinkspanServer(settings: settings, instance: InstanceID("second")!, logger: .quiet)
             let error = await #expect(throws: ListenError.self) { try await second.run() }
             #expect(error?.description.contains("cannot listen on 127.0.0.1:\(settings.port)") == true)
             await #expect(throws: ListenError.self) { _ = try await second.address }

@@ -1,4 +1,4 @@
-public import LinkspanBridgeKit
+import LinkspanBridgeKit
 import LinkspanCore
 import LinkspanServer
 import Logging
@@ -6,7 +6,7 @@ import NIOCore
 
 /// Runs `body` beside a server on a free loopback port, and stops the server after it.
 func withServer(
-    bridgePlane: (any BridgePlane)? = nil, instance: InstanceID = "test-1",
+    bridgePlane: (any BridgePlane)? = nil, instance: InstanceID = InstanceID("test-1")!,
     _ change: (inout ServerSettings) -> Void = { _ in },
     _ body: (LinkspanServer, SocketAddress) async throws -> Void
 ) async throws {
@@ -26,12 +26,6 @@ func withServer(
     }
     running.cancel()
     try await running.value
-}
-
-extension InstanceID: ExpressibleByStringLiteral {
-    public init(stringLiteral value: String) {
-        self = InstanceID(value)!
-    }
 }
 
 extension Logger {

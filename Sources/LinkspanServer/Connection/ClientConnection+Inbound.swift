@@ -21,7 +21,7 @@ struct PauseReasons: OptionSet {
 extension ClientConnection {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var buffer = self.unwrapInboundIn(data)
-        self.loop.touch()
+        self.loop.catchUp()
         guard self.stage != .finishing, self.stage != .ended else { return }
         if self.unread == nil {
             self.handle(&buffer)

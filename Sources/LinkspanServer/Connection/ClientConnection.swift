@@ -83,6 +83,7 @@ final class ClientConnection: ChannelInboundHandler {
     private static let politeRefusals = 1000
 
     func channelInactive(context: ChannelHandlerContext) {
+        self.loop.catchUp()
         self.end()
         context.fireChannelInactive()
     }

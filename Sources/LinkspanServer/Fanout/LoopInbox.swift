@@ -17,6 +17,7 @@ final class LoopInbox: Sendable {
     }
 
     private let state = Mutex(State())
+    private let isFilled = Atomic<Bool>(false)
     private let congestion: Congestion
 
     init(congestion: Congestion) {
@@ -38,6 +39,7 @@ final class LoopInbox: Sendable {
         let wake = self.state.withLock { [congestion] state -> (NIOLoopBound<ServerLoop>, any EventLoop)? in
             state.work.append(work)
             state.byteCount += byteCount
+            self.isFilled.store(true, ordering: .releasing)
             if state.byteCount > Congestion.inboxByteLimit, !state.isCongested {
                 state.isCongested = true
                 congestion.began()
@@ -50,9 +52,13 @@ final class LoopInbox: Sendable {
         eventLoop.execute { loop.value.handleInbox() }
     }
 
+    /// Whether something waits that was handed over before whatever the caller has just learnt from a socket.
+    var hasWork: Bool { self.isFilled.load(ordering: .acquiring) }
+
     /// Everything that is there; only its own loop asks.
     func takeAll(reusing spare: inout [LoopWork]) {
         self.state.withLock { [congestion] state in
+            self.isFilled.store(false, ordering: .relaxed)
             swap(&state.work, &spare)
             state.byteCount = 0
             state.isWoken = false

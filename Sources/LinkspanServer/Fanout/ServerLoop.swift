@@ -116,6 +116,16 @@ final class ServerLoop {
         if !self.isTurnScheduled { self.scheduleTurn() }
     }
 
+    /// Handles what other loops handed over before a socket of this loop told us something.
+    ///
+    /// A client may act on an answer that another loop gave when it had handed a request over to us. Its next message
+    /// must not overtake that request, so whoever has read from a socket comes here before anything else.
+    @inline(__always)
+    func catchUp() {
+        self.touch()
+        if self.inbox.hasWork { self.handleInbox() }
+    }
+
     private func scheduleTurn() {
         self.isTurnScheduled = true
         self.turn.begin(now: .now(), wallClock: WallClock.milliseconds())
