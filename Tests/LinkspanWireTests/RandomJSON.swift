@@ -1,4 +1,5 @@
 import Foundation
+import LinkspanWire
 
 /// Random documents, and random damage.
 enum RandomJSON {
@@ -17,6 +18,25 @@ enum RandomJSON {
                 (0..<Int.random(in: 0...6, using: &random)).map { _ in
                     (Self.string(using: &random), Self.document(using: &random, depth: depth + 1))
                 }, uniquingKeysWith: { first, _ in first }) as NSDictionary
+        }
+    }
+
+    /// A document as text in the shortest form: keys unique, strings escaped as `JSON.stringify` does, numbers that 32 bits hold.
+    static func text(using random: inout some RandomNumberGenerator, depth: Int = 0) -> String {
+        switch Int.random(in: 0..<(depth > 4 ? 5 : 8), using: &random) {
+        case 0: return "null"
+        case 1: return Bool.random(using: &random) ? "true" : "false"
+        case 2: return String(Int32.random(in: .min ... .max, using: &random))
+        case 3: return String(Int32.random(in: -200...200, using: &random)) + ".5"
+        case 4: return JSONText(string: Self.string(using: &random)).description
+        case 5, 6:
+            let count = Int.random(in: 0...20, using: &random)
+            return "[" + (0..<count).map { _ in Self.text(using: &random, depth: depth + 1) }.joined(separator: ",")
+                + "]"
+        default:
+            let count = Int.random(in: 0...20, using: &random)
+            let members = (0..<count).map { "\"\($0)x\":" + Self.text(using: &random, depth: depth + 1) }
+            return "{" + members.joined(separator: ",") + "}"
         }
     }
 

@@ -103,6 +103,7 @@ public struct WebSocketFrameParser: Sendable {
 
     /// Takes the first frame off the front of `bytes`, and unmasks its payload there.
     public mutating func parse(_ bytes: UnsafeMutableRawBufferPointer) throws(WebSocketError) -> Step {
+        guard bytes.count > 0 else { return .incomplete(needed: 1) }
         do throws(WebSocketError) {
             if case .closed = self.state { throw WebSocketError.frameAfterClose }
             guard let header = try Header(UnsafeRawBufferPointer(bytes)) else {
