@@ -38,12 +38,14 @@ public struct ConformanceFailure: Error, Sendable, CustomStringConvertible {
 }
 
 /// What one check found; ``BridgeConformance`` adds which one it was.
-struct Finding: Error {
-    var message: String
+package struct Finding: Error, CustomStringConvertible {
+    package var message: String
 
-    init(_ message: String) {
+    package init(_ message: String) {
         self.message = message
     }
+
+    package var description: String { self.message }
 }
 
 func require(_ condition: Bool, _ message: @autoclosure () -> String) throws(Finding) {

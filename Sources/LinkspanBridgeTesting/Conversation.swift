@@ -1,27 +1,27 @@
-internal import LinkspanBridgeKit
+package import LinkspanBridgeKit
 internal import Logging
 internal import NIOCore
 internal import Synchronization
 
 /// One call of `Bridge.run(on:)`, with the host's side played by the conformance suite: it notes everything and judges nothing but misuse.
-final class Conversation: BridgeLinkHost {
-    struct State {
-        var facts: [UpstreamFacts] = []
-        var interest: [InterestChange] = []
-        var egress: [EgressMessage] = []
-        var wake: (@Sendable () -> Void)?
+package final class Conversation: BridgeLinkHost {
+    package struct State {
+        package var facts: [UpstreamFacts] = []
+        package var interest: [InterestChange] = []
+        package var egress: [EgressMessage] = []
+        package var wake: (@Sendable () -> Void)?
         /// Whether the bridge has seen that there is no more work, so that the next one must be announced.
-        var isArmed = true
-        var inFlight: Set<UInt64> = []
-        var confirmed: Set<UInt64> = []
-        var refused: [UInt64: EgressRefusal] = [:]
-        var received: [IngressMessage] = []
-        var settled: [UpstreamFilter: Bool] = [:]
-        var holdsDeliveries = false
-        var held: [@Sendable () -> Void] = []
-        var mostBatchesHeld = 0
-        var misuse: [String] = []
-        var end: Result<Void, any Error>?
+        package var isArmed = true
+        package var inFlight: Set<UInt64> = []
+        package var confirmed: Set<UInt64> = []
+        package var refused: [UInt64: EgressRefusal] = [:]
+        package var received: [IngressMessage] = []
+        package var settled: [UpstreamFilter: Bool] = [:]
+        package var holdsDeliveries = false
+        package var held: [@Sendable () -> Void] = []
+        package var mostBatchesHeld = 0
+        package var misuse: [String] = []
+        package var end: Result<Void, any Error>?
         fileprivate var waiters: [Waiter] = []
     }
 
@@ -36,7 +36,7 @@ final class Conversation: BridgeLinkHost {
     private let waiterID = Atomic<UInt64>(0)
 
     /// Starts `bridge` on a task of its own, so that a bridge that never returns can be left behind.
-    static func start(_ bridge: any Bridge, upstream: UpstreamURL) -> Conversation {
+    package static func start(_ bridge: any Bridge, upstream: UpstreamURL) -> Conversation {
         let conversation = Conversation()
         let link = BridgeLink(
             logger: Logger(label: "linkspan.conformance", factory: { _ in SwiftLogNoOpLogHandler() }),
@@ -55,23 +55,23 @@ final class Conversation: BridgeLinkHost {
     }
 
     /// Asks the bridge to end, and lets every held delivery go unless `keepingHeld`.
-    func cancel(keepingHeld: Bool = false) {
+    package func cancel(keepingHeld: Bool = false) {
         if !keepingHeld { self.releaseDeliveries() }
         self.task.withLock { $0?.cancel() }
     }
 
-    func add(interest: [InterestChange] = [], egress: [EgressMessage] = []) {
+    package func add(interest: [InterestChange] = [], egress: [EgressMessage] = []) {
         self.update { state in
             state.interest += interest
             state.egress += egress
         }
     }
 
-    func holdDeliveries() {
+    package func holdDeliveries() {
         self.state.withLock { $0.holdsDeliveries = true }
     }
 
-    func releaseDeliveries() {
+    package func releaseDeliveries() {
         let held = self.state.withLock { state in
             state.holdsDeliveries = false
             defer { state.held = [] }
@@ -80,7 +80,7 @@ final class Conversation: BridgeLinkHost {
         for taken in held { taken() }
     }
 
-    func read<Value: Sendable>(_ body: @Sendable (borrowing State) -> Value) -> Value {
+    package func read<Value: Sendable>(_ body: @Sendable (borrowing State) -> Value) -> Value {
         self.state.withLock { state in body(state) }
     }
 
@@ -89,7 +89,7 @@ final class Conversation: BridgeLinkHost {
     /// Waits for `condition`, which is asked again after every change.
     ///
     /// - Throws: ``Finding`` after `patience`, or at once when the conversation ended and can no longer meet it.
-    func wait(
+    package func wait(
         for what: String, atMost patience: Duration, until condition: @escaping @Sendable (borrowing State) -> Bool
     ) async throws(Finding) {
         await self.wait(atMost: patience) { condition($0) || $0.end != nil }
@@ -103,7 +103,7 @@ final class Conversation: BridgeLinkHost {
     }
 
     /// Waits for the end of the conversation; nil when it did not come.
-    func end(atMost patience: Duration) async -> Result<Void, any Error>? {
+    package func end(atMost patience: Duration) async -> Result<Void, any Error>? {
         await self.wait(atMost: patience) { $0.end != nil }
         return self.state.withLock { $0.end }
     }
@@ -161,18 +161,18 @@ final class Conversation: BridgeLinkHost {
 
     // MARK: BridgeLinkHost
 
-    func connected(_ facts: UpstreamFacts) {
+    package func connected(_ facts: UpstreamFacts) {
         self.update { $0.facts.append(facts) }
     }
 
-    func onWork(_ wake: @escaping @Sendable () -> Void) {
+    package func onWork(_ wake: @escaping @Sendable () -> Void) {
         self.update { state in
             state.wake = wake
             state.isArmed = true
         }
     }
 
-    func takeWork(upTo limit: Int) -> LinkWork {
+    package func takeWork(upTo limit: Int) -> LinkWork {
         self.state.withLock { state in
             if state.facts.isEmpty { state.misuse.append("takeWork was called before connected") }
             if state.end != nil { state.misuse.append("takeWork was called after run(on:) had ended") }
@@ -186,7 +186,7 @@ final class Conversation: BridgeLinkHost {
         }
     }
 
-    func confirm(_ tickets: ClosedRange<UInt64>) {
+    package func confirm(_ tickets: ClosedRange<UInt64>) {
         self.update { state in
             for ticket in tickets {
                 guard state.inFlight.remove(ticket) != nil else {
@@ -198,7 +198,7 @@ final class Conversation: BridgeLinkHost {
         }
     }
 
-    func refuse(_ ticket: UInt64, _ reason: EgressRefusal) {
+    package func refuse(_ ticket: UInt64, _ reason: EgressRefusal) {
         self.update { state in
             if state.inFlight.remove(ticket) == nil {
                 state.misuse.append("ticket \(ticket) was refused, which was \(state.describe(ticket))")
@@ -207,7 +207,7 @@ final class Conversation: BridgeLinkHost {
         }
     }
 
-    func deliver(_ messages: [IngressMessage], whenTaken: @escaping @Sendable () -> Void) {
+    package func deliver(_ messages: [IngressMessage], whenTaken: @escaping @Sendable () -> Void) {
         let isHeld = self.state.withLock { $0.holdsDeliveries }
         self.update { state in
             if state.end != nil { state.misuse.append("deliver was called after run(on:) had ended") }
@@ -219,7 +219,7 @@ final class Conversation: BridgeLinkHost {
         if !isHeld { whenTaken() }
     }
 
-    func interestSettled(_ filter: UpstreamFilter, accepted: Bool) {
+    package func interestSettled(_ filter: UpstreamFilter, accepted: Bool) {
         self.update { $0.settled[filter] = accepted }
     }
 }

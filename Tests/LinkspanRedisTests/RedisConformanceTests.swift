@@ -27,8 +27,3 @@ struct RedisConformanceTests {
             BridgeCheck.allCases.filter { ![.prefixFilter, .overlappingFilters, .unsubscribes].contains($0) })
     }
 }
-
-extension LocalServer {
-    var redisURL: UpstreamURL { UpstreamURL(scheme: "redis", host: "127.0.0.1", port: self.port) }
-    var redisTLSURL: UpstreamURL { UpstreamURL(scheme: "rediss", host: "localhost", port: self.tlsPort) }
-}

@@ -69,6 +69,10 @@ final class EgressRole: ConnectionRole {
         self.repliesCompleted()
     }
 
+    func connectionEnded(_ reader: ReplyReader) {
+        self.confirmAnswered()
+    }
+
     private func confirmAnswered() {
         self.window.takeConfirmed(self.link.confirm)
     }

@@ -9,22 +9,22 @@ final class IngressGate {
     /// Most batches that the host has not taken.
     static let batchLimit = 4
 
+    /// Set once it exists.
+    weak var connection: (any RedisConnection)?
+
     private let link: BridgeLink
     private let eventLoop: any EventLoop
-    private let pause: () -> Void
-    private let resume: () -> Void
     private var batchesUnderWay = 0
-    private var isPaused = false
+    /// Whether the host must first take something.
+    private(set) var isClosed = false
 
-    init(link: BridgeLink, eventLoop: any EventLoop, pause: @escaping () -> Void, resume: @escaping () -> Void) {
+    init(link: BridgeLink, eventLoop: any EventLoop) {
         self.link = link
         self.eventLoop = eventLoop
-        self.pause = pause
-        self.resume = resume
     }
 
-    /// - Parameter whenTaken: called on the event loop.
-    func deliver(_ batch: [IngressMessage], whenTaken: @escaping () -> Void = {}) {
+    /// - Parameter whenTaken: called on the event loop, after the gate has opened again.
+    func deliver(_ batch: [IngressMessage], whenTaken: @escaping () -> Void) {
         self.batchesUnderWay += 1
         let taken = NIOLoopBound(
             {
@@ -34,17 +34,17 @@ final class IngressGate {
         self.link.deliver(batch) { [eventLoop] in
             if eventLoop.inEventLoop { taken.value() } else { eventLoop.execute { taken.value() } }
         }
-        if self.batchesUnderWay >= Self.batchLimit, !self.isPaused {
-            self.isPaused = true
-            self.pause()
+        if self.batchesUnderWay >= Self.batchLimit, !self.isClosed {
+            self.isClosed = true
+            self.connection?.pauseReading()
         }
     }
 
     private func taken() {
         self.batchesUnderWay -= 1
-        if self.isPaused, self.batchesUnderWay < Self.batchLimit {
-            self.isPaused = false
-            self.resume()
+        if self.isClosed, self.batchesUnderWay < Self.batchLimit {
+            self.isClosed = false
+            self.connection?.resumeReading()
         }
     }
 }

@@ -9,6 +9,9 @@ protocol ConnectionRole: AnyObject {
     /// All replies of one read were handed over.
     func readCompleted(_ reader: ReplyReader) throws(UpstreamError)
 
+    /// Nothing more will arrive, and the conversation is about to end.
+    func connectionEnded(_ reader: ReplyReader)
+
     /// A PING was sent; its answer comes as a reply.
     func pingSent()
 }
@@ -99,6 +102,7 @@ final class ReplyHandler<Role: ConnectionRole>: ChannelInboundHandler, RedisConn
 
     func end(_ error: UpstreamError?) {
         if case .ended = self.state { return }
+        if case .open = self.state { self.role.connectionEnded(self.reader) }
         self.state = .ended
         self.watch?.cancel()
         self.watch = nil

@@ -9,7 +9,7 @@ final class PubSubSession {
     private let link: BridgeLink
     private let options: RedisOptions
     private let eventLoop: any EventLoop
-    private let done: EventLoopPromise<Void>
+    private var done: EventLoopPromise<Void>?
     private var egress: ReplyHandler<EgressRole>!
     private var subscriptions: ReplyHandler<SubscriptionRole>!
     private var facts: [UpstreamFacts] = []
@@ -24,17 +24,19 @@ final class PubSubSession {
         self.link = link
         self.options = options
         self.eventLoop = eventLoop
-        self.done = eventLoop.makePromise()
     }
 
     /// Connects; the future completes when the conversation is over and fails with ``UpstreamError`` when it did not end by ``leave()``.
     func start() -> EventLoopFuture<Void> {
+        if self.isLeaving { return self.eventLoop.makeSucceededVoidFuture() }
         let transport: Transport
         do throws(UpstreamError) {
             transport = try Transport(url: self.link.upstream, options: self.options, eventLoop: self.eventLoop)
         } catch {
             return self.eventLoop.makeFailedFuture(error)
         }
+        let done = self.eventLoop.makePromise(of: Void.self)
+        self.done = done
         let window = EgressWindow(messageLimit: self.options.window, byteLimit: 1 << 20)
         self.egress = self.handler(
             EgressRole(
@@ -55,13 +57,15 @@ final class PubSubSession {
         }
         transport.connect(self.egress, name: "\(self.link.upstream)")
         transport.connect(self.subscriptions, name: "\(self.link.upstream)")
-        return self.done.futureResult
+        return done.futureResult
     }
 
     /// Ends in order: what was sent is answered first, for at most a second.
     func leave() {
         guard !self.isLeaving, self.remaining > 0 else { return }
         self.isLeaving = true
+        // A cancellation may overtake the start.
+        if self.done == nil { return }
         self.deadline?.cancel()
         self.deadline = self.eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) { self.end(nil) }
         self.subscriptions.end(nil)
@@ -95,9 +99,10 @@ final class PubSubSession {
         guard self.isUp else { return }
         self.deadline?.cancel()
         self.link.connected(facts)
-        let bound = NIOLoopBound(self, eventLoop: self.eventLoop)
+        // The host keeps this closure until the next conversation, which must not keep this one alive.
+        let session = NIOLoopBound(Weak(self), eventLoop: self.eventLoop)
         self.link.onWork { [eventLoop] in
-            eventLoop.execute { bound.value.pump() }
+            eventLoop.execute { session.value.object?.pump() }
         }
         self.pump()
     }
@@ -116,9 +121,17 @@ final class PubSubSession {
             return
         }
         self.deadline?.cancel()
-        if let error = self.error, !self.isLeaving { self.done.fail(error) } else { self.done.succeed() }
+        if let error = self.error, !self.isLeaving { self.done?.fail(error) } else { self.done?.succeed() }
     }
 }
 
 @available(*, unavailable)
 extension PubSubSession: Sendable {}
+
+private final class Weak<Object: AnyObject> {
+    weak var object: Object?
+
+    init(_ object: Object) {
+        self.object = object
+    }
+}

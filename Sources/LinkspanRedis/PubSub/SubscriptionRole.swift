@@ -3,7 +3,9 @@ internal import NIOCore
 
 /// The connection for subscriptions: brings them to what is wanted, and hands over what arrives, one batch for each read.
 final class SubscriptionRole: ConnectionRole {
-    weak var connection: (any RedisConnection)?
+    weak var connection: (any RedisConnection)? {
+        didSet { self.gate.connection = self.connection }
+    }
 
     private struct Arrived {
         var name: String
@@ -14,15 +16,13 @@ final class SubscriptionRole: ConnectionRole {
     private let link: BridgeLink
     private var plan = SubscriptionPlan()
     private var names = NameCache()
-    /// What arrived in this read; its bytes are the reader's.
+    /// What arrived and was not yet handed over; its bytes are the reader's.
     private var arrived: [Arrived] = []
-    private var gate: IngressGate!
+    private let gate: IngressGate
 
     init(link: BridgeLink, eventLoop: any EventLoop) {
         self.link = link
-        self.gate = IngressGate(
-            link: link, eventLoop: eventLoop, pause: { [unowned self] in self.connection?.pauseReading() },
-            resume: { [unowned self] in self.connection?.resumeReading() })
+        self.gate = IngressGate(link: link, eventLoop: eventLoop)
     }
 
     func interestChanged(_ changes: [InterestChange]) {
@@ -56,6 +56,15 @@ final class SubscriptionRole: ConnectionRole {
     }
 
     func readCompleted(_ reader: ReplyReader) throws(UpstreamError) {
+        // When the other side has closed, all that is left arrives at once although reading was paused.
+        if !self.gate.isClosed { self.deliver(reader) }
+    }
+
+    func connectionEnded(_ reader: ReplyReader) {
+        self.deliver(reader)
+    }
+
+    private func deliver(_ reader: ReplyReader) {
         guard !self.arrived.isEmpty else { return }
         let bytes = reader.takeBytes()
         var batch: [IngressMessage] = []
@@ -64,7 +73,10 @@ final class SubscriptionRole: ConnectionRole {
             batch.append(IngressMessage(name: one.name, payload: bytes.getSlice(at: one.start, length: one.length)!))
         }
         self.arrived.removeAll(keepingCapacity: true)
-        self.gate.deliver(batch)
+        self.gate.deliver(batch) { [weak self, weak reader] in
+            guard let self, let reader, !self.arrived.isEmpty else { return }
+            self.deliver(reader)
+        }
     }
 
     private func messageArrived(_ name: ReplyToken, _ payload: ReplyToken, in reader: ReplyReader, pattern: Int?) {
