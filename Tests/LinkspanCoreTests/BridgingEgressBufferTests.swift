@@ -145,6 +145,26 @@ import Testing
         #expect(buffer.isSettled && buffer.usedBytes == 0 && buffer.ledger.isBalanced)
     }
 
+    @Test func `what waits long lets go of the storage it shared, and keeps its bytes`() {
+        var settings = BufferSettings()
+        settings.sizeBytes = 1 << 20
+        var buffer = EgressBuffer(settings: settings, guarantee: .atMostOnce)
+        let turn = ByteBuffer(string: String(repeating: "x", count: 100_000) + "1234567")
+        for offset in 0..<7 {
+            var envelope = Self.envelope("\(offset)")
+            envelope.data = turn.getSlice(at: 100_000 + offset, length: 1) ?? ByteBuffer()
+            buffer.append(envelope)
+        }
+        _ = Self.take(&buffer, 2)
+        let isMoreLeft = (0..<3).map { _ in buffer.detach(upTo: 3) }
+        #expect(isMoreLeft == [true, false, false])
+        var taken: [ByteBuffer] = []
+        _ = buffer.take(upTo: 9, at: Self.at(0)) { taken.append($1.data) }
+        #expect(taken.map { String(buffer: $0) } == ["3", "4", "5", "6", "7"])
+        #expect(taken.allSatisfy { $0.storageCapacity < 1000 })
+        #expect(buffer.ledger.isBalanced)
+    }
+
     @Test(arguments: Guarantee.allCases, OverflowPolicy.allCases)
     func `the ledger balances and agrees with a plain list after every step`(
         guarantee: Guarantee, policy: OverflowPolicy
@@ -172,6 +192,8 @@ import Testing
                 buffer.refuse(ticket, .rejected)
                 model.refuse(ticket)
             case 18:
+                _ = buffer.detach(upTo: Int.random(in: 0...10, using: &random))
+                buffer.shrink()
                 now += 7
                 buffer.expire(at: Self.at(now))
                 model.expire(at: now)

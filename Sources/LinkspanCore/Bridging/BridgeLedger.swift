@@ -25,7 +25,7 @@ public enum IngressRefusal: String, Sendable, Hashable, CaseIterable {
     case badName = "bad_name"
     /// A channel that is reserved for Linkspan itself.
     case reserved
-    /// A header that cannot be, or JSON nested deeper than the server takes.
+    /// JSON nested deeper than the server takes.
     case invalid
     case tooLarge = "too_large"
     /// A raw message without payload: MQTT's way to clear a retained message.

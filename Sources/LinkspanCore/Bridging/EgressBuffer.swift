@@ -42,6 +42,8 @@ public struct EgressBuffer: Sendable {
     private let maximumAge: TimeAmount?
     private var waiting = CircularBuffer<BufferedEnvelope>()
     private var flying = CircularBuffer<FlyingEnvelope>()
+    /// How many at the end of `waiting` may still share storage with what left long ago.
+    private var sharingCount = 0
     private var nextTicket: UInt64 = 1
 
     public init(settings: BufferSettings, guarantee: Guarantee) {
@@ -66,6 +68,7 @@ public struct EgressBuffer: Sendable {
         guard self.makeRoom(for: cost) else { return self.ledger.dropped[.bufferFull] += 1 }
         self.usedBytes += cost
         self.waiting.append(envelope)
+        self.sharingCount += 1
         self.ledger.buffered += 1
     }
 
@@ -93,6 +96,7 @@ public struct EgressBuffer: Sendable {
     /// The caller books why.
     private mutating func dropOldestWaiting() -> Bool {
         guard let oldest = self.waiting.popFirst() else { return false }
+        self.sharingCount = min(self.sharingCount, self.waiting.count)
         self.usedBytes -= oldest.cost
         self.ledger.buffered -= 1
         return true
@@ -114,6 +118,7 @@ public struct EgressBuffer: Sendable {
             self.nextTicket += 1
             self.flying.append(FlyingEnvelope(envelope, keeping: self.guarantee == .atLeastOnce))
         }
+        self.sharingCount = min(self.sharingCount, self.waiting.count)
         self.ledger.buffered -= UInt64(count)
         self.ledger.inFlight += UInt64(count)
         return count
@@ -165,6 +170,35 @@ public struct EgressBuffer: Sendable {
         }
     }
 
+    // MARK: Memory
+
+    /// Gives up to `limit` waiting envelopes storage of their own; true when there are more to do.
+    ///
+    /// The owners hand over slices of what one turn gathered for all bridges. An envelope that waits long would keep all of that alive, far
+    /// more than it is counted for; called about once a second, this bounds it, and messages on their way through are never copied.
+    public mutating func detach(upTo limit: Int) -> Bool {
+        let count = min(self.sharingCount, limit)
+        let start = self.waiting.count - self.sharingCount
+        var bytes = ByteBuffer()
+        bytes.reserveCapacity((start..<start + count).reduce(0) { $0 + self.waiting[offset: $1].data.readableBytes })
+        for offset in start..<start + count { bytes.writeImmutableBuffer(self.waiting[offset: offset].data) }
+        for offset in start..<start + count {
+            let length = self.waiting[offset: offset].data.readableBytes
+            if let own = bytes.readSlice(length: length) { self.waiting[offset: offset].data = own }
+        }
+        self.sharingCount -= count
+        return self.sharingCount > 0
+    }
+
+    /// Returns the memory of rings that a burst has grown, once they are empty.
+    public mutating func shrink() {
+        if self.waiting.isEmpty, self.waiting.capacity > Self.keptCapacity { self.waiting = CircularBuffer() }
+        if self.flying.isEmpty, self.flying.capacity > Self.keptCapacity { self.flying = CircularBuffer() }
+    }
+
+    /// Messages.
+    private static let keptCapacity = 16_384
+
     /// Marks tickets as settled and says how many of them were in flight.
     private mutating func settle(_ tickets: ClosedRange<UInt64>) -> UInt64 {
         let oldest = self.nextTicket - UInt64(self.flying.count)
@@ -182,10 +216,9 @@ public struct EgressBuffer: Sendable {
     }
 
     private mutating func settleFlying(_ offset: Int) -> UInt64 {
-        let index = self.flying.index(self.flying.startIndex, offsetBy: offset)
-        guard !self.flying[index].isSettled else { return 0 }
-        self.usedBytes -= self.flying[index].cost
-        self.flying[index].settle()
+        guard !self.flying[offset: offset].isSettled else { return 0 }
+        self.usedBytes -= self.flying[offset: offset].cost
+        self.flying[offset: offset].settle()
         return 1
     }
 
@@ -211,6 +244,13 @@ private struct FlyingEnvelope: Sendable {
     mutating func settle() {
         self.envelope = nil
         self.isSettled = true
+    }
+}
+
+extension CircularBuffer {
+    fileprivate subscript(offset offset: Int) -> Element {
+        get { self[self.index(self.startIndex, offsetBy: offset)] }
+        set { self[self.index(self.startIndex, offsetBy: offset)] = newValue }
     }
 }
 

@@ -60,7 +60,9 @@ public struct EnvelopeCodec: Sendable, Hashable {
     /// Finds out what one message from an upstream says.
     public func decode(_ payload: ByteBuffer, header: EnvelopeHeader?) -> IngressContent {
         guard payload.readableBytes <= self.dataLimit + Self.envelopeAllowance else { return .refused(.tooLarge) }
-        if let header { return self.decodeCarried(payload, header) }
+        if let header, Self.isCredible(header) {
+            return payload.readableBytes == 0 ? .envelope(header, payload) : self.json(of: payload, header: header)
+        }
         if payload.readableBytes == 0 { return .refused(.empty) }
         if Self.looksLikeEnvelope(payload), let content = self.decodeEnvelope(payload) { return content }
         return self.json(of: payload, header: nil)
@@ -69,9 +71,9 @@ public struct EnvelopeCodec: Sendable, Hashable {
     /// Room that the envelope around the largest data may take: 64 hops of 64 bytes and the rest.
     private static let envelopeAllowance = 8192
 
-    private func decodeCarried(_ payload: ByteBuffer, _ header: EnvelopeHeader) -> IngressContent {
-        guard header.origin.sequence > 0, header.hops.count <= Self.hopLimit else { return .refused(.invalid) }
-        return payload.readableBytes == 0 ? .envelope(header, payload) : self.json(of: payload, header: header)
+    /// Sequence numbers count from 1. A header that cannot be ours counts as none, as docs/envelope.md says.
+    private static func isCredible(_ header: EnvelopeHeader) -> Bool {
+        header.origin.sequence > 0 && header.hops.count <= Self.hopLimit
     }
 
     private static func looksLikeEnvelope(_ payload: ByteBuffer) -> Bool {

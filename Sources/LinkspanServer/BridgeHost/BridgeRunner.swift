@@ -101,14 +101,17 @@ final class BridgeRunner: Sendable {
         }
     }
 
-    /// What is due by the clock: lingering interest and messages that got too old.
+    /// What is due by the clock: lingering interest, messages that got too old, memory that waiting ones share.
     func tick() {
         let now = self.clock.now()
         self.update { state in
             state.interest.expire(at: now)
             state.buffer.expire(at: now)
+            state.buffer.shrink()
             state.noteIfIdle()
         }
+        // In pieces, since owners wait for the same lock.
+        while self.update({ state in state.buffer.detach(upTo: 512) }) {}
     }
 
     // MARK: From the upstream
