@@ -137,6 +137,14 @@ let package = Package(
             dependencies: ["LinkspanConfig", "LinkspanServer", "LinkspanCore", "LinkspanBridgeKit", nioCore, "TestSupport"],
             swiftSettings: strict),
 
+        .testTarget(
+            name: "LinkspanClientTests",
+            dependencies: [
+                "LinkspanClient", "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "TestSupport", logging,
+            ], swiftSettings: strict),
+        .testTarget(
+            name: "LinkspanCommandTests", dependencies: ["TestSupport", "linkspan"], swiftSettings: strict),
+
         // What tests share: real servers on loopback, child processes, seeds, clocks.
         .systemLibrary(name: "CTestSupport", path: "Tests/CTestSupport"),
         .target(
