@@ -19,7 +19,7 @@ public struct ConfigurationLoader: Sendable {
     public var hostName: String
     /// Reads what `${file:/path}` names.
     public var readFile: @Sendable (String) throws(FileProblem) -> String
-    /// Makes the bridges, offline, to hear what they refuse; asked only when everything before is right, so that they may rely on it.
+    /// Makes the bridges, offline (`BridgeHost.check`), to hear what they refuse; asked only when everything before is right, so that they may rely on it.
     public var verify: @Sendable (LinkspanSettings) throws(ConfigurationError) -> Void
 
     /// Longest file that `${file:/path}` takes in, in bytes.
@@ -30,7 +30,7 @@ public struct ConfigurationLoader: Sendable {
         readFile: @escaping @Sendable (String) throws(FileProblem) -> String = { path throws(FileProblem) in
             try TextFile.read(path, limit: ConfigurationLoader.substitutionLimit)
         },
-        verify: @escaping @Sendable (LinkspanSettings) throws(ConfigurationError) -> Void
+        verify: @escaping @Sendable (LinkspanSettings) throws(ConfigurationError) -> Void = { _ in }
     ) {
         self.kinds = kinds
         self.environment = environment

@@ -1,6 +1,7 @@
-@testable internal import LinkspanClient
 internal import LinkspanWire
 internal import Testing
+
+@testable internal import LinkspanClient
 
 /// One connection of a client as a conversation.
 struct ClientSessionTests {
@@ -9,7 +10,10 @@ struct ClientSessionTests {
     @Test func `the handshake comes first and carries the token`() {
         var session = ClientSession(openedAt: self.start, connectTimeout: .seconds(20))
         #expect(session.start(authToken: "t") == [.send(.handshake(authToken: "t", callID: 1), .v2)])
-        #expect(session.hears(#"{"rid":1,"data":{"id":"x","pingTimeout":5000,"isAuthenticated":true}}"#) == [.opened(isAuthenticated: true, authError: nil)])
+        #expect(
+            session.hears(#"{"rid":1,"data":{"id":"x","pingTimeout":5000,"isAuthenticated":true}}"#) == [
+                .opened(isAuthenticated: true, authError: nil)
+            ])
         #expect(session.phase == .open)
     }
 
@@ -26,8 +30,10 @@ struct ClientSessionTests {
     @Test func `a token that was not taken is told, and the session is open all the same`() {
         var session = ClientSession(openedAt: self.start, connectTimeout: .seconds(20))
         _ = session.start(authToken: "t")
-        let answer = #"{"rid":1,"data":{"id":"x","isAuthenticated":false,"authError":{"name":"AuthTokenExpiredError","message":"jwt expired"}}}"#
-        #expect(session.hears(answer) == [.opened(isAuthenticated: false, authError: "AuthTokenExpiredError: jwt expired")])
+        let answer =
+            #"{"rid":1,"data":{"id":"x","isAuthenticated":false,"authError":{"name":"AuthTokenExpiredError","message":"jwt expired"}}}"#
+        #expect(
+            session.hears(answer) == [.opened(isAuthenticated: false, authError: "AuthTokenExpiredError: jwt expired")])
     }
 
     @Test func `a refused handshake ends the session`() {
@@ -61,27 +67,35 @@ struct ClientSessionTests {
         _ = session.start(authToken: nil)
         #expect(
             session.timePassed(to: self.start + .seconds(20))
-                == [.close(.connectTimedOut, ClientError(.unreachable, "the server did not answer the handshake in time"))])
+                == [
+                    .close(
+                        .connectTimedOut, ClientError(.unreachable, "the server did not answer the handshake in time"))
+                ])
     }
 
     @Test func `subscriptions and publishes are answered by their call IDs`() throws {
         var session = ClientSession.opened(at: self.start)
         let data = try JSONText(validating: "[1]")
-        #expect(session.subscribe("a") == [.send(.subscribe(channel: "a", data: nil, waitForAuth: false, callID: 2), .v2)])
-        #expect(session.subscribe("b") == [.send(.subscribe(channel: "b", data: nil, waitForAuth: false, callID: 3), .v2)])
+        #expect(
+            session.subscribe("a") == [.send(.subscribe(channel: "a", data: nil, waitForAuth: false, callID: 2), .v2)])
+        #expect(
+            session.subscribe("b") == [.send(.subscribe(channel: "b", data: nil, waitForAuth: false, callID: 3), .v2)])
         #expect(session.publish("a", data, number: 7) == [.send(.publish(channel: "a", data: data, callID: 4), .v2)])
         #expect(session.publish("b", nil, number: 8) == [.send(.publish(channel: "b", data: nil, callID: 5), .v2)])
-        #expect(session.hears(#"{"rid":3,"error":{"name":"X","message":"no"}}"#) == [.subscribeRefused("b", reason: "X: no")])
+        #expect(
+            session.hears(#"{"rid":3,"error":{"name":"X","message":"no"}}"#) == [
+                .subscribeRefused("b", reason: "X: no")
+            ])
         #expect(session.hears(#"{"rid":2}"#) == [.subscribed("a")])
-        #expect(session.hears(#"[{"rid":5,"error":"full"},{"rid":4}]"#) == [.publishRefused(8, reason: "full"), .acked(7)])
+        #expect(
+            session.hears(#"[{"rid":5,"error":"full"},{"rid":4}]"#) == [.publishRefused(8, reason: "full"), .acked(7)])
         #expect(session.hears(#"{"rid":4}"#) == [])
         #expect(session.hears(#"{"rid":99}"#) == [])
     }
 
     @Test func `publishes are delivered as ranges of what was received`() {
         var session = ClientSession.opened(at: self.start)
-        let text = #"{"event":"#publish","data":{"channel":"n\u0065ws","data": {"a": 1} }}"#
-            .replacing("\"#publish\"", with: "\"#publish\"")
+        let text = ##"{"event":"#publish","data":{"channel":"n\u0065ws","data": {"a": 1} }}"##
         guard case .deliver("news", let range?)? = session.hears(text).first else {
             Issue.record("nothing was delivered")
             return
@@ -89,11 +103,14 @@ struct ClientSessionTests {
         #expect(String(decoding: Array(text.utf8)[range], as: UTF8.self) == #"{"a": 1}"#)
         #expect(session.hears(##"{"event":"#publish","data":{"channel":"x"}}"##) == [.deliver(channel: "x", data: nil)])
         #expect(
-            session.hears(##"{"event":"#kickOut","data":{"channel":"x","message":"bye"}}"##) == [.kickedOut("x", reason: "bye")])
+            session.hears(##"{"event":"#kickOut","data":{"channel":"x","message":"bye"}}"##) == [
+                .kickedOut("x", reason: "bye")
+            ])
     }
 
     @Test(arguments: [
-        "junk", "{}", "[]", "[[]]", "null", #"{"event":5}"#, ##"{"event":"#publish"}"##, ##"{"event":"#publish","data":{"channel":5}}"##,
+        "junk", "{}", "[]", "[[]]", "null", #"{"event":5}"#, ##"{"event":"#publish"}"##,
+        ##"{"event":"#publish","data":{"channel":5}}"##,
         #"{"event":"custom","cid":4}"#, ##"{"event":"#disconnect","data":{"code":1}}"##, "#2", "\u{FEFF}{}",
     ])
     func `what has no meaning for a client is passed over`(_ text: String) {
@@ -103,7 +120,9 @@ struct ClientSessionTests {
     }
 
     @Test func `a handshake answer of strange types is one that says nothing`() {
-        for data in ["5", "[]", #"{"pingTimeout":"x","isAuthenticated":1}"#, #"{"pingTimeout":-5}"#, #"{"pingTimeout":1e400}"#] {
+        for data in [
+            "5", "[]", #"{"pingTimeout":"x","isAuthenticated":1}"#, #"{"pingTimeout":-5}"#, #"{"pingTimeout":1e400}"#,
+        ] {
             var session = ClientSession(openedAt: self.start, connectTimeout: .seconds(20))
             _ = session.start(authToken: nil)
             #expect(session.hears(#"{"rid":1,"data":\#(data)}"#) == [.opened(isAuthenticated: false, authError: nil)])

@@ -236,7 +236,7 @@ extension ChildProcess {
 
 extension EventLog {
     /// Waits for the end of the log.
-    fileprivate func all(within limit: Duration) async throws -> [Event] {
+    public func all(within limit: Duration) async throws -> [Event] {
         do {
             _ = try await self.first(from: .max, within: limit, "end of the output")
         } catch let error as TimedOut where error.limit == nil {
