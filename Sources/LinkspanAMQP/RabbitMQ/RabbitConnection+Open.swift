@@ -113,9 +113,10 @@ extension RabbitConnection {
             Self.withClientProperties(name) { properties in
                 let heartbeat = Int32(plan.options.heartbeat.components.seconds)
                 let frameLimit = Int32(plan.options.frameLimit)
-                if plan.username == nil, plan.tls.certificate != nil {
+                if plan.password == nil, plan.tls.certificate != nil {
+                    // The library refuses an empty identity; RabbitMQ takes the user's name from the certificate in any case.
                     return linkspan_amqp_login_external(
-                        raw, plan.virtualHost, 0, frameLimit, heartbeat, &properties, "")
+                        raw, plan.virtualHost, 0, frameLimit, heartbeat, &properties, plan.username ?? "linkspan")
                 }
                 // The account that RabbitMQ brings, which it accepts from the same machine only.
                 return linkspan_amqp_login_plain(
