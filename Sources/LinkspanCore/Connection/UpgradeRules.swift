@@ -7,6 +7,17 @@ public enum UpgradeDecision: Sendable, Hashable {
     case refuse(UpgradeRefusal)
 }
 
+/// A field of an HTTP answer.
+public struct HTTPField: Sendable, Hashable {
+    public var name: String
+    public var value: String
+
+    public init(name: String, value: String) {
+        self.name = name
+        self.value = value
+    }
+}
+
 /// An HTTP answer that ends the connection.
 public struct UpgradeRefusal: Sendable, Hashable {
     public var status: Int
@@ -14,9 +25,9 @@ public struct UpgradeRefusal: Sendable, Hashable {
     public var body: String
     /// `Content-Type` of `body`; SocketCluster's own refusals say `text/html`, and their texts never hold markup of a peer's choice.
     public var contentType = "text/plain; charset=utf-8"
-    public var fields: [RequestHead.Field] = []
+    public var fields: [HTTPField] = []
 
-    public init(status: Int, reason: String, body: String, contentType: String? = nil, fields: [RequestHead.Field] = [])
+    public init(status: Int, reason: String, body: String, contentType: String? = nil, fields: [HTTPField] = [])
     {
         self.status = status
         self.reason = reason
@@ -30,7 +41,7 @@ public struct UpgradeRefusal: Sendable, Hashable {
         status: 431, reason: "Request Header Fields Too Large", body: "Request Header Fields Too Large")
     public static let full = UpgradeRefusal(
         status: 503, reason: "Service Unavailable", body: "Too many connections; try again later.",
-        fields: [RequestHead.Field(name: "Retry-After", value: "10")])
+        fields: [HTTPField(name: "Retry-After", value: "10")])
 }
 
 /// Which upgrade requests a listener accepts (RFC 6455 4.2; section 1 of the protocol's description for path, origin and subprotocol).
@@ -55,7 +66,7 @@ public struct UpgradeRules: Sendable, Hashable {
         if let refusal = self.judgeOrigin(head) { return .refuse(refusal) }
         return .upgrade(
             accept: Self.accept(forKey: keys[0]),
-            subprotocol: head.tokens(of: "sec-websocket-protocol").first.map(String.init))
+            subprotocol: head.tokens(of: "sec-websocket-protocol").first)
     }
 
     /// `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (RFC 6455 4.2.2).
@@ -73,7 +84,7 @@ public struct UpgradeRules: Sendable, Hashable {
             return .refuse(
                 UpgradeRefusal(
                     status: 405, reason: "Method Not Allowed", body: "Ask for /health with GET.",
-                    fields: [RequestHead.Field(name: "Allow", value: "GET, HEAD")]))
+                    fields: [HTTPField(name: "Allow", value: "GET, HEAD")]))
         }
     }
 
@@ -97,14 +108,14 @@ public struct UpgradeRules: Sendable, Hashable {
                 The state of the server is at /health.
 
                 """,
-            fields: [RequestHead.Field(name: "Upgrade", value: "websocket")])
+            fields: [HTTPField(name: "Upgrade", value: "websocket")])
     }
 
     private static let wrongVersion = UpgradeRefusal(
         status: 426, reason: "Upgrade Required", body: "WebSocket version 13 is spoken here (RFC 6455).",
         fields: [
-            RequestHead.Field(name: "Upgrade", value: "websocket"),
-            RequestHead.Field(name: "Sec-WebSocket-Version", value: "13"),
+            HTTPField(name: "Upgrade", value: "websocket"),
+            HTTPField(name: "Sec-WebSocket-Version", value: "13"),
         ])
 
     private static func withoutTrailingSlash(_ path: String) -> String {

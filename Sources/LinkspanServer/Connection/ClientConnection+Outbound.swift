@@ -1,4 +1,3 @@
-internal import Glibc
 internal import LinkspanCore
 internal import LinkspanWire
 internal import NIOCore
@@ -14,6 +13,8 @@ extension ClientConnection {
     var queuedBytes: Int { self.inFlightBytes + (self.backlog?.readableBytes ?? 0) }
 
     /// The socket, when nothing in the pipeline has to see what is written; -1 behind TLS.
+    ///
+    /// NIO closes it and calls `channelInactive`, where the slot forgets it, in one go on this loop; it is never used after that.
     func directDescriptor(of context: ChannelHandlerContext) -> CInt {
         let descriptor = try? context.channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
             of: NIOBSDSocket.Handle.self
@@ -21,45 +22,23 @@ extension ClientConnection {
         return descriptor ?? -1
     }
 
-    func write(_ bytes: UnsafeRawBufferPointer) {
-        guard self.stage != .ended else { return }
-        var sent = 0
-        if self.descriptor >= 0, self.queuedBytes == 0 {
-            sent = self.outcome(of: Self.retrying { send(self.descriptor, bytes.baseAddress, bytes.count, Self.flags) })
-            if sent == bytes.count || sent < 0 { return }
-        }
-        self.enqueue(UnsafeRawBufferPointer(rebasing: bytes[sent...]))
+    /// Opens or shuts the direct way to the socket.
+    func updateDirectWay() {
+        guard self.slot >= 0, self.stage != .ended else { return }
+        self.loop.shard.setDirect(self.queuedBytes == 0 ? self.descriptor : -1, for: self)
     }
 
-    func write(_ vectors: ContiguousArray<iovec>) {
+    /// The socket took `sent` bytes of what this turn had; `enqueue` adds the others.
+    func takeRest(after sent: Int, _ enqueue: (ClientConnection) -> Void) {
         guard self.stage != .ended else { return }
-        var first = 0
-        var skip = 0
-        if self.descriptor >= 0, self.queuedBytes == 0 {
-            while first < vectors.count {
-                let last = min(first + Self.vectorLimit, vectors.count)
-                let total = vectors[first..<last].reduce(0) { $0 + $1.iov_len }
-                var sent = self.outcome(of: self.sendVectors(vectors, first..<last))
-                if sent < 0 { return }
-                let isWhole = sent == total
-                while first < last, sent >= vectors[first].iov_len {
-                    sent -= vectors[first].iov_len
-                    first += 1
-                }
-                skip = sent
-                if !isWhole { break }
-            }
-        }
-        for vector in vectors[first...] {
-            self.enqueue(UnsafeRawBufferPointer(start: vector.iov_base + skip, count: vector.iov_len - skip))
-            skip = 0
-        }
+        guard sent >= 0 else { return self.cut() }
+        enqueue(self)
+        self.updateDirectWay()
+        self.applyOutboundLimit()
     }
 
-    /// After everything that one turn had for this connection.
-    func turnWritten() {
+    private func applyOutboundLimit() {
         let queued = self.queuedBytes
-        if queued == 0 { return }
         let limit = self.server.settings.limits.outboundBytes
         if queued > limit { return self.closeIfSlow(limit: limit) }
         if queued > limit / 2 { self.pauseReading(.outbound) }
@@ -70,35 +49,7 @@ extension ClientConnection {
         if self.stage == .finishing, self.queuedBytes == 0 { self.hangUp() }
     }
 
-    private static let flags = CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL)
-    /// Stretches per system call, well below IOV_MAX.
-    private static let vectorLimit = 256
-
-    private func sendVectors(_ vectors: ContiguousArray<iovec>, _ range: Range<Int>) -> Int {
-        vectors.withUnsafeBufferPointer { vectors in
-            var message = msghdr()
-            message.msg_iov = UnsafeMutablePointer(mutating: vectors.baseAddress! + range.lowerBound)
-            message.msg_iovlen = range.count
-            return Self.retrying { sendmsg(self.descriptor, &message, Self.flags) }
-        }
-    }
-
-    private static func retrying(_ call: () -> Int) -> Int {
-        while true {
-            let result = call()
-            if result >= 0 || errno != EINTR { return result }
-        }
-    }
-
-    /// Bytes sent; 0 when the socket is full, negative when it is broken and the connection was ended for it.
-    private func outcome(of result: Int) -> Int {
-        if result >= 0 { return result }
-        if errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS { return 0 }
-        self.cut()
-        return -1
-    }
-
-    private func enqueue(_ bytes: UnsafeRawBufferPointer) {
+    func enqueue(_ bytes: UnsafeRawBufferPointer) {
         if self.backlog == nil { self.backlog = ByteBufferAllocator().buffer(capacity: bytes.count) }
         self.backlog?.writeBytes(bytes)
         if self.inFlightBytes == 0 { self.handOver() }
@@ -118,6 +69,7 @@ extension ClientConnection {
         guard self.stage != .ended else { return }
         guard case .success = result else { return self.cut() }
         if self.backlog != nil { return self.handOver() }
+        self.updateDirectWay()
         self.loop.touch()
         if self.stage == .finishing { self.hangUp() }
         self.resumeReading(.outbound)

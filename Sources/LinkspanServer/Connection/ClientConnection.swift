@@ -75,6 +75,7 @@ final class ClientConnection: ChannelInboundHandler {
             return
         }
         self.descriptor = self.directDescriptor(of: context)
+        self.updateDirectWay()
         self.requestEnds = .now() + self.server.rules.handshakeTimeout
         self.reschedule()
     }

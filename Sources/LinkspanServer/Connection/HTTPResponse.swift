@@ -25,7 +25,7 @@ enum HTTPResponse {
 
     /// Ends the connection: nobody who asks for this speaks on.
     static func response(
-        status: Int, reason: String, contentType: String, fields: [RequestHead.Field] = [], body: String,
+        status: Int, reason: String, contentType: String, fields: [HTTPField] = [], body: String,
         isHeadRequest: Bool = false
     ) -> [UInt8] {
         var head = "HTTP/1.1 \(status) \(reason)\r\nConnection: close\r\nContent-Type: \(contentType)\r\n"

@@ -1,8 +1,13 @@
-/// The connections of one loop under small numbers, with the lists of segments that a turn gathers for them.
+/// The connections of one loop under small numbers, with what a delivery needs to know of them.
+///
+/// A delivery to a connection that keeps up touches its slot and nothing else of it: a thousand objects spread over the heap would
+/// cost a cache miss each.
 struct ConnectionSlots {
     private struct Slot {
         var connection: ClientConnection?
         var generation: UInt32 = 0
+        /// The socket while it may be written to directly, else -1.
+        var descriptor: CInt = -1
         var firstSegment: Int32 = -1
         var lastSegment: Int32 = -1
     }
@@ -31,12 +36,18 @@ struct ConnectionSlots {
         self.count -= 1
         self.slots[slot].connection = nil
         self.slots[slot].generation &+= 1
+        self.slots[slot].descriptor = -1
         self.slots[slot].firstSegment = -1
         self.slots[slot].lastSegment = -1
         self.free.append(slot)
     }
 
     func generation(of slot: Int) -> UInt32 { self.slots[slot].generation }
+
+    @inline(__always)
+    func descriptor(of slot: Int) -> CInt { self.slots[slot].descriptor }
+
+    mutating func setDescriptor(_ descriptor: CInt, of slot: Int) { self.slots[slot].descriptor = descriptor }
 
     @inline(__always)
     func lastSegment(of slot: Int) -> Int32 { self.slots[slot].lastSegment }

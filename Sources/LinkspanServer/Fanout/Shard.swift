@@ -242,7 +242,7 @@ final class Shard {
             let slot = Int(self.touched[index])
             index += 1
             let first = self.connections.takeSegments(of: slot)
-            if first >= 0, let connection = self.connections[slot] { self.write(from: first, to: connection) }
+            if first >= 0 { self.write(from: first, to: slot) }
         }
         self.touched.removeAll(keepingCapacity: true)
         self.segments.removeAll(keepingCapacity: true)
@@ -253,22 +253,47 @@ final class Shard {
         self.staged.removeAll(keepingCapacity: true)
     }
 
-    private func write(from first: Int32, to connection: ClientConnection) {
+    private func write(from first: Int32, to slot: Int) {
         let segment = self.segments[Int(first)]
-        if segment.next < 0 {
-            connection.write(UnsafeRawBufferPointer(start: self.pointer(segment), count: segment.count))
-        } else {
-            self.vectors.removeAll(keepingCapacity: true)
-            var next = first
-            while next >= 0 {
-                let segment = self.segments[Int(next)]
-                self.vectors.append(
-                    iovec(iov_base: UnsafeMutableRawPointer(mutating: self.pointer(segment)), iov_len: segment.count))
-                next = segment.next
-            }
-            connection.write(self.vectors)
+        guard segment.next < 0 else { return self.writeAll(from: first, to: slot) }
+        let bytes = UnsafeRawBufferPointer(start: self.pointer(segment), count: segment.count)
+        let descriptor = self.connections.descriptor(of: slot)
+        var sent = 0
+        if descriptor >= 0 {
+            sent = SocketWriter.write(bytes, to: descriptor)
+            if sent == bytes.count { return }
         }
-        connection.turnWritten()
+        self.connections[slot]?.takeRest(after: sent) { $0.enqueue(UnsafeRawBufferPointer(rebasing: bytes[sent...])) }
+    }
+
+    private func writeAll(from first: Int32, to slot: Int) {
+        self.vectors.removeAll(keepingCapacity: true)
+        var next = first
+        while next >= 0 {
+            let segment = self.segments[Int(next)]
+            self.vectors.append(
+                iovec(iov_base: UnsafeMutableRawPointer(mutating: self.pointer(segment)), iov_len: segment.count))
+            next = segment.next
+        }
+        let descriptor = self.connections.descriptor(of: slot)
+        var written = SocketWriter.Progress(first: 0, skip: 0, sent: 0)
+        if descriptor >= 0 {
+            written = SocketWriter.write(self.vectors, to: descriptor)
+            if written.first == self.vectors.count { return }
+        }
+        self.connections[slot]?.takeRest(after: written.sent) { connection in
+            var skip = written.skip
+            for vector in self.vectors[written.first...] {
+                connection.enqueue(
+                    UnsafeRawBufferPointer(start: vector.iov_base + skip, count: vector.iov_len - skip))
+                skip = 0
+            }
+        }
+    }
+
+    /// Whether, and where, deliveries may be written to the socket directly.
+    func setDirect(_ descriptor: CInt, for connection: ClientConnection) {
+        self.connections.setDescriptor(descriptor, of: connection.slot)
     }
 
     private func pointer(_ segment: Segment) -> UnsafeRawPointer {
