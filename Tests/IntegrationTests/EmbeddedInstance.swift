@@ -22,8 +22,10 @@ final class EmbeddedInstance: Sendable {
     init(_ name: String, brokers: String = "", bridges: String = "", server: String = "") async throws {
         let configuration = InstanceConfiguration(name: name, brokers: brokers, bridges: bridges, server: server)
         let kinds: [any Bridge.Type] = [MQTTBridge.self, RedisBridge.self, AMQPBridge.self]
-        let settings = try ConfigurationLoader(kinds: kinds, environment: [:], hostName: name)
-            .load(configuration.text, fileName: "bridges.yaml").settings
+        let loader = ConfigurationLoader(
+            kinds: kinds, environment: [:], hostName: name,
+            verify: { settings throws(ConfigurationError) in try BridgeHost.check(settings, bridges: kinds) })
+        let settings = try loader.load(configuration.text, fileName: "bridges.yaml").settings
         var logger = Logger(label: "linkspan.\(name)")
         logger.logLevel = .warning
         self.url = configuration.url

@@ -52,7 +52,8 @@ final class Instance: Sendable {
         _ = try await eventually("instance \(name) on port \(port)") {
             guard process.isRunning else {
                 throw TimedOut(
-                    what: "instance \(name)", limit: nil, seen: process.errors.events.joined(separator: "\n"))
+                    what: "instance \(name)", limit: nil,
+                    seen: process.errors.events.joined(separator: "\n"))
             }
             return TestPorts.accepts(port) ? true : nil
         }

@@ -29,22 +29,22 @@ struct MalformedInputTests {
             Row(##"{"event":5,"data":1,"cid":5}"##),
             Row(
                 ##"{"event":"#subscribe","cid":5}"##,
-                ##"{"rid":5,"error":{"name":"InvalidActionError","message":"Subscribe channel name was malformatted"}}"##
+                ##"{"rid":5,"error":{"message":"Subscribe channel name was malformatted","name":"InvalidActionError"}}"##
             ),
             Row(
                 ##"{"event":"#subscribe","data":"c","cid":5}"##,
-                ##"{"rid":5,"error":{"name":"InvalidActionError","message":"Subscribe channel name was malformatted"}}"##
+                ##"{"rid":5,"error":{"message":"Subscribe channel name was malformatted","name":"InvalidActionError"}}"##
             ),
             Row(
                 ##"{"event":"#publish","data":{"channel":null},"cid":5}"##,
-                ##"{"rid":5,"error":{"name":"InvalidActionError","message":"Publish channel name was malformatted"}}"##),
+                ##"{"rid":5,"error":{"message":"Publish channel name was malformatted","name":"InvalidActionError"}}"##),
             Row(
                 ##"{"event":"#unsubscribe","data":{},"cid":5}"##,
-                ##"{"rid":5,"error":{"name":"InvalidActionError","message":"Unsubscribe channel name was malformatted"}}"##
+                ##"{"rid":5,"error":{"message":"Unsubscribe channel name was malformatted","name":"InvalidActionError"}}"##
             ),
             Row(
                 ##"{"event":"#unsubscribe","data":"foo","cid":5}"##,
-                ##"{"rid":5,"error":{"name":"BrokerError","message":"Failed to unsubscribe socket from the foo channel - InvalidActionError: Socket ID tried to unsubscribe from a channel which it is not subscribed to"}}"##
+                ##"{"rid":5,"error":{"message":"Failed to unsubscribe socket from the foo channel - InvalidActionError: Socket ID tried to unsubscribe from a channel which it is not subscribed to","name":"BrokerError"}}"##
             ),
         ]
 
@@ -53,7 +53,7 @@ struct MalformedInputTests {
             Row(##"{"event":"#subscribe","data":"c","cid":5}"##, ##"{"rid":5}"##),
             Row(
                 ##"{"event":"#unsubscribe","data":"foo","cid":5}"##,
-                ##"{"rid":5,"error":{"name":"BrokerError","message":"Failed to unsubscribe socket from the foo channel - Socket ID tried to unsubscribe from a channel which it is not subscribed to"}}"##
+                ##"{"rid":5,"error":{"message":"Failed to unsubscribe socket from the foo channel - Socket ID tried to unsubscribe from a channel which it is not subscribed to","name":"BrokerError"}}"##
             ),
         ]
 
