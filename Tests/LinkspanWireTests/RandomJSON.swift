@@ -30,11 +30,11 @@ enum RandomJSON {
         case 3: return String(Int32.random(in: -200...200, using: &random)) + ".5"
         case 4: return JSONText(string: Self.string(using: &random)).description
         case 5, 6:
-            let count = Int.random(in: 0...20, using: &random)
+            let count = Int.random(in: 0...(depth == 0 ? 20 : 4), using: &random)
             return "[" + (0..<count).map { _ in Self.text(using: &random, depth: depth + 1) }.joined(separator: ",")
                 + "]"
         default:
-            let count = Int.random(in: 0...20, using: &random)
+            let count = Int.random(in: 0...(depth == 0 ? 20 : 4), using: &random)
             let members = (0..<count).map { "\"\($0)x\":" + Self.text(using: &random, depth: depth + 1) }
             return "{" + members.joined(separator: ",") + "}"
         }
