@@ -41,7 +41,10 @@ public struct EgressBuffer: Sendable {
     private let guarantee: Guarantee
     private let maximumAge: TimeAmount?
     private var waiting = CircularBuffer<BufferedEnvelope>()
-    private var flying = CircularBuffer<FlyingEnvelope>()
+    /// One for each ticket from the oldest in flight on.
+    private var flying = CircularBuffer<FlightRecord>()
+    /// Beside `flying`, only when a lost link means sending again.
+    private var kept = CircularBuffer<BufferedEnvelope?>()
     /// How many at the end of `waiting` may still share storage with what left long ago.
     private var sharingCount = 0
     private var nextTicket: UInt64 = 1
@@ -108,15 +111,16 @@ public struct EgressBuffer: Sendable {
     ///
     /// - Returns: how many there were.
     public mutating func take(
-        upTo limit: Int, at now: NIODeadline, _ body: (_ ticket: UInt64, _ envelope: BufferedEnvelope) -> Void
+        upTo limit: Int, at now: NIODeadline, _ body: (_ ticket: UInt64, _ envelope: consuming BufferedEnvelope) -> Void
     ) -> Int {
         self.expire(at: now)
         let count = min(max(limit, 0), self.waiting.count)
         for _ in 0..<count {
             let envelope = self.waiting.removeFirst()
+            self.flying.append(FlightRecord(cost: envelope.cost))
+            if self.guarantee == .atLeastOnce { self.kept.append(envelope) }
             body(self.nextTicket, envelope)
             self.nextTicket += 1
-            self.flying.append(FlyingEnvelope(envelope, keeping: self.guarantee == .atLeastOnce))
         }
         self.sharingCount = min(self.sharingCount, self.waiting.count)
         self.ledger.buffered -= UInt64(count)
@@ -145,9 +149,10 @@ public struct EgressBuffer: Sendable {
     /// The link broke: what is in flight is lost, or goes back to the front in its old order, as the guarantee has it.
     public mutating func linkLost() {
         while let last = self.flying.popLast() {
+            let envelope = self.kept.popLast() ?? nil
             guard !last.isSettled else { continue }
             self.ledger.inFlight -= 1
-            if let envelope = last.envelope {
+            if let envelope {
                 self.waiting.prepend(envelope)
                 self.ledger.buffered += 1
             } else {
@@ -165,6 +170,7 @@ public struct EgressBuffer: Sendable {
             self.ledger.inFlight -= 1
             self.ledger.dropped[.stopped] += 1
         }
+        self.kept.removeAll()
         while self.dropOldestWaiting() {
             self.ledger.dropped[.stopped] += 1
         }
@@ -193,7 +199,9 @@ public struct EgressBuffer: Sendable {
     /// Returns the memory of rings that a burst has grown, once they are empty.
     public mutating func shrink() {
         if self.waiting.isEmpty, self.waiting.capacity > Self.keptCapacity { self.waiting = CircularBuffer() }
-        if self.flying.isEmpty, self.flying.capacity > Self.keptCapacity { self.flying = CircularBuffer() }
+        guard self.flying.isEmpty, self.flying.capacity > Self.keptCapacity else { return }
+        self.flying = CircularBuffer()
+        self.kept = CircularBuffer()
     }
 
     /// Messages.
@@ -218,32 +226,26 @@ public struct EgressBuffer: Sendable {
     private mutating func settleFlying(_ offset: Int) -> UInt64 {
         guard !self.flying[offset: offset].isSettled else { return 0 }
         self.usedBytes -= self.flying[offset: offset].cost
-        self.flying[offset: offset].settle()
+        self.flying[offset: offset].isSettled = true
+        if !self.kept.isEmpty { self.kept[offset: offset] = nil }
         return 1
     }
 
     private mutating func releaseSettled() {
         while let first = self.flying.first, first.isSettled {
             self.flying.removeFirst()
+            _ = self.kept.popFirst()
         }
     }
 }
 
-/// One envelope in flight; its ticket is its place in the ring.
-private struct FlyingEnvelope: Sendable {
-    /// Kept only when it may have to be sent again.
-    private(set) var envelope: BufferedEnvelope?
+/// One ticket in flight; its place in the ring tells which. Trivial, so that settling a batch touches no reference count.
+private struct FlightRecord: Sendable {
     let cost: Int
-    private(set) var isSettled = false
+    var isSettled = false
 
-    init(_ envelope: BufferedEnvelope, keeping: Bool) {
-        self.envelope = keeping ? envelope : nil
-        self.cost = envelope.cost
-    }
-
-    mutating func settle() {
-        self.envelope = nil
-        self.isSettled = true
+    init(cost: Int) {
+        self.cost = cost
     }
 }
 

@@ -28,7 +28,15 @@ public struct EnvelopeCodec: Sendable, Hashable {
     /// Appends the envelope of one publish.
     ///
     /// - Parameter data: valid JSON, or empty for a publish without data.
-    public static func encode(_ header: EnvelopeHeader, data: ByteBuffer, into sink: inout ByteBuffer) {
+    public static func encode(_ header: EnvelopeHeader, data: ByteBuffer, into buffer: inout ByteBuffer) {
+        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.encodedBound(header, data: data)) { bytes in
+            var sink = PointerSink(bytes)
+            Self.encode(header, data: data, into: &sink)
+            return sink.count
+        }
+    }
+
+    private static func encode(_ header: EnvelopeHeader, data: ByteBuffer, into sink: inout PointerSink) {
         sink.put("{\"linkspan\":1,\"origin\":\"")
         sink.put(verbatim: header.origin.instance.string)
         sink.put("\",\"epoch\":")
@@ -36,10 +44,10 @@ public struct EnvelopeCodec: Sendable, Hashable {
         sink.put(",\"seq\":")
         sink.put(decimal: Int64(clamping: header.origin.sequence))
         sink.put(",\"hops\":[")
-        for (index, hop) in header.hops.enumerated() {
+        for index in header.hops.indices {
             sink.put(index == 0 ? "\"" : ",\"")
-            sink.put(verbatim: hop.string)
-            sink.put("\"")
+            sink.put(verbatim: header.hops[index].string)
+            sink.put(UInt8(ascii: "\""))
         }
         sink.put("],\"at\":")
         sink.put(decimal: Int64(clamping: header.acceptedAt))
@@ -47,7 +55,7 @@ public struct EnvelopeCodec: Sendable, Hashable {
             sink.put(",\"data\":")
             data.withUnsafeReadableBytes { sink.put(contentsOf: $0) }
         }
-        sink.put("}")
+        sink.put(UInt8(ascii: "}"))
     }
 
     /// A bound on the bytes that ``encode(_:data:into:)`` writes, so that a batch can be given its room at once.
@@ -197,6 +205,30 @@ private struct EnvelopeFields {
         return EnvelopeHeader(
             origin: Origin(instance: instance, epoch: epoch, sequence: sequence), hops: self.hops,
             acceptedAt: acceptedAt)
+    }
+}
+
+/// Writes into room that was made before: an envelope is a dozen small writes, and growing is asked about once.
+private struct PointerSink: ByteSink {
+    private let bytes: UnsafeMutableRawBufferPointer
+    private(set) var count = 0
+
+    init(_ bytes: UnsafeMutableRawBufferPointer) {
+        self.bytes = bytes
+    }
+
+    mutating func put(_ byte: UInt8) {
+        self.bytes[self.count] = byte
+        self.count += 1
+    }
+
+    mutating func put(contentsOf bytes: UnsafeRawBufferPointer) {
+        UnsafeMutableRawBufferPointer(rebasing: self.bytes[self.count...]).copyMemory(from: bytes)
+        self.count += bytes.count
+    }
+
+    func reserve(_ count: Int) {
+        precondition(self.bytes.count - self.count >= count, "an envelope is longer than its bound")
     }
 }
 

@@ -9,7 +9,14 @@ struct UpstreamName: Sendable {
 
 extension UpstreamName: Hashable {
     static func == (one: UpstreamName, other: UpstreamName) -> Bool {
-        one.string.utf8.elementsEqual(other.string.utf8)
+        let (one, other) = (one.string.utf8, other.string.utf8)
+        guard one.count == other.count else { return false }
+        let areEqual = one.withContiguousStorageIfAvailable { ones in
+            other.withContiguousStorageIfAvailable { others in
+                UnsafeRawBufferPointer(ones).elementsEqual(UnsafeRawBufferPointer(others))
+            }
+        }
+        return (areEqual ?? nil) ?? one.elementsEqual(other)
     }
 
     func hash(into hasher: inout Hasher) {

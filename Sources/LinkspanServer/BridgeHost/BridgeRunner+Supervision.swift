@@ -127,10 +127,18 @@ extension BridgeRunner {
     private func logLost(_ failure: Failure, retry: ReconnectSchedule.Retry) {
         let message: Logger.Message = failure.uptime == nil ? "Upstream not reached" : "Upstream lost"
         var metadata: Logger.Metadata = [
-            LogKey.upstream: "\(failure.upstream)", LogKey.retryIn: "\(retry.delay)",
+            LogKey.upstream: "\(failure.upstream)", LogKey.retryIn: "\(retry.delay.rounded)",
             LogKey.reason: "\(failure.text)",
         ]
         if let code = failure.code { metadata[LogKey.code] = "\(code)" }
         self.logger.warning(message, metadata: metadata)
+    }
+}
+
+extension Duration {
+    /// For people: seconds with one decimal.
+    fileprivate var rounded: String {
+        let tenths = self.components.seconds * 10 + self.components.attoseconds / 100_000_000_000_000_000
+        return "\(tenths / 10).\(tenths % 10) s"
     }
 }
