@@ -1,7 +1,7 @@
 # Two commands are enough: `make run` and `make test`. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test integration lint format sanitize check clean
+.PHONY: help run build test integration lint format sanitize fuzz check clean
 
 strict := --explicit-target-dependency-import-check error
 
@@ -12,6 +12,7 @@ help:
 	@echo "make build        build in debug mode"
 	@echo "make integration  run the integration tests only"
 	@echo "make sanitize     run the tests that need no broker under the thread sanitizer"
+	@echo "make fuzz         feed the codec random bytes for a minute (SECONDS=... for longer)"
 	@echo "make lint         check the style"
 	@echo "make format       apply the style"
 	@echo "make check        lint and test: what a change must pass"
@@ -41,7 +42,10 @@ sanitize:
 	swift test --scratch-path .build-sanitize --sanitize thread $(strict) \
 		--filter 'LinkspanWireTests|LinkspanCoreTests|LinkspanServerTests'
 
+fuzz:
+	@Scripts/fuzz.sh $(or $(SECONDS),60)
+
 check: lint test
 
 clean:
-	rm -rf .build .build-sanitize .brokers
+	rm -rf .build .build-sanitize .build-fuzz .brokers

@@ -120,7 +120,7 @@ let package = Package(
         .executableTarget(name: "linkspan", dependencies: ["LinkspanCommand"], swiftSettings: strict),
 
         .testTarget(
-            name: "LinkspanWireTests", dependencies: ["LinkspanWire", "TestSupport"], exclude: ["Transcripts"],
+            name: "LinkspanWireTests", dependencies: ["LinkspanWire", "TestSupport"], exclude: ["Transcripts", "FailCases"],
             swiftSettings: strict),
         .testTarget(
             name: "LinkspanCoreTests",

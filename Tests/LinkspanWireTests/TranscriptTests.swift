@@ -60,7 +60,7 @@ struct TranscriptTests {
         return lines.joined(separator: "\n")
     }
 
-    private static func bytes(_ message: String) throws -> [UInt8] {
+    static func bytes(_ message: String) throws -> [UInt8] {
         guard message.hasPrefix("x:") else { return Array(message.utf8) }
         return try message.dropFirst(2).split(separator: " ").map { try #require(UInt8($0, radix: 16)) }
     }
