@@ -57,7 +57,7 @@ public struct UpstreamError: Error, Sendable, CustomStringConvertible {
         public static let protocolViolation = Code("protocol_violation")
         /// Another client took over our identity.
         public static let takenOver = Code("taken_over")
-        /// Our own egress was not confirmed within its limit.
+        /// What is under way was not settled within its limit: our egress by the upstream, or what arrived by the server.
         public static let stalled = Code("stalled")
     }
 

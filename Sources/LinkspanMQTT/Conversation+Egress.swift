@@ -20,6 +20,7 @@ extension Conversation {
             try self.publish(next)
             count += 1
         }
+        self.queuedCount += count
         try self.sendRequests()
     }
 

@@ -9,6 +9,7 @@ extension Conversation {
         }
         let arrivals = self.handle.inbox.takeArrivals()
         guard !arrivals.isEmpty else { return }
+        self.queuedCount += arrivals.count
         for arrival in arrivals {
             self.requests.add(.unsubscribe, self.strangers.arrived(arrival.name, filters: self.filters))
         }

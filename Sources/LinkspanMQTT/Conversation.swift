@@ -19,6 +19,8 @@ struct Conversation: ~Copyable {
     var pending: [EgressMessage] = []
     var pendingIndex = 0
     var mayHaveWork = true
+    /// Publishes and acknowledgements that were queued since the last write.
+    var queuedCount = 0
     var confirmed = TicketRanges()
     var answers: [(identifier: UInt16, reason: Int32)] = []
 
@@ -96,7 +98,7 @@ struct Conversation: ~Copyable {
             do {
                 try self.sendWork()
                 if self.mayRead, ready.isReadable || self.mayHaveArrivals { try self.receive() }
-                if self.mayWrite, self.handle.wantsWrite { try self.handle.write() }
+                if self.mayWrite, self.handle.wantsWrite { try self.write() }
                 self.takeAnswers()
                 try self.reportPublished()
                 if self.now - self.keptAliveAt >= .seconds(1) {
@@ -131,6 +133,12 @@ struct Conversation: ~Copyable {
         return PollResult.wait(
             signal: self.signal, descriptor: self.handle.descriptor, events: events,
             timeout: mustHurry ? .zero : .seconds(1) - (.now - self.keptAliveAt))
+    }
+
+    private mutating func write() throws {
+        let isBurst = self.queuedCount > 1
+        self.queuedCount = 0
+        try self.handle.write(isBurst: isBurst)
     }
 
     private mutating func noteTaken() {

@@ -121,9 +121,23 @@ struct MosquittoHandle: ~Copyable {
     }
 
     /// Writes what is queued, as far as the socket takes it.
-    mutating func write() throws(MosquittoError) {
+    ///
+    /// - Parameter isBurst: that more than one packet is queued. The library writes each by a call of its own; corked, the kernel joins them
+    ///   into full segments (tcp(7), TCP_CORK), and sends the rest when the cork is drawn.
+    mutating func write(isBurst: Bool = false) throws(MosquittoError) {
+        let descriptor = self.descriptor
+        if isBurst { Self.setCork(true, on: descriptor) }
         errno = 0
-        try Self.check(mosquitto_loop_write(self.raw, 1))
+        let code = mosquitto_loop_write(self.raw, 1)
+        let error = code == 0 ? nil : MosquittoError(code)
+        // The library closes the socket after an error; its number may be another file's by then.
+        if isBurst, self.descriptor == descriptor { Self.setCork(false, on: descriptor) }
+        if let error { throw error }
+    }
+
+    private static func setCork(_ isCorked: Bool, on descriptor: Int32) {
+        var value: Int32 = isCorked ? 1 : 0
+        _ = setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CORK, &value, socklen_t(MemoryLayout<Int32>.size))
     }
 
     /// Sends pings and notices that they are not answered. Call about once a second.
