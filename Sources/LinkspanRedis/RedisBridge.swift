@@ -17,6 +17,7 @@ public struct RedisBridge: Bridge {
     public var carriesHeader: Bool { self.redis.mode == .streams }
 
     private let redis: RedisOptions
+    private let positions = StreamPositions()
 
     public init(settings: BridgeSettings) throws(ConfigurationError) {
         self.redis = try RedisOptions(settings)
@@ -24,9 +25,47 @@ public struct RedisBridge: Bridge {
 
     public func run(on link: BridgeLink) async throws {
         let eventLoop = MultiThreadedEventLoopGroup.singleton.any()
+        switch self.redis.mode {
+        case .pubsub: try await self.converse(link, on: eventLoop, makeRoles: self.pubSubRoles(link, eventLoop))
+        case .streams: try await self.converse(link, on: eventLoop, makeRoles: self.streamRoles(link, eventLoop))
+        }
+    }
+
+    private typealias MakeRoles<Ingress: IngressRole> = @Sendable (LinkSession<Ingress>) -> (EgressRole, Ingress)
+
+    private func pubSubRoles(_ link: BridgeLink, _ eventLoop: any EventLoop) -> MakeRoles<SubscriptionRole> {
+        { [redis] session in
+            let egress = EgressRole(
+                link: link, window: EgressWindow(messageLimit: redis.window, byteLimit: Self.windowBytes),
+                encode: { $1.writePublish(name: $0.name, payload: $0.payload) },
+                repliesCompleted: { [unowned session] in session.pump() })
+            return (egress, SubscriptionRole(link: link, eventLoop: eventLoop))
+        }
+    }
+
+    private func streamRoles(_ link: BridgeLink, _ eventLoop: any EventLoop) -> MakeRoles<StreamRole> {
+        { [redis, positions] session in
+            let encoder = EntryEncoder(stream: redis.stream, limit: redis.streamLimit)
+            let egress = EgressRole(
+                link: link, window: EgressWindow(messageLimit: redis.window, byteLimit: Self.windowBytes),
+                encode: { encoder.write($0, to: &$1) }, repliesCompleted: { [unowned session] in session.pump() })
+            let ingress = StreamRole(link: link, options: redis, positions: positions, eventLoop: eventLoop)
+            ingress.sendAside = { [weak egress] command in egress?.sendAside(command) }
+            return (egress, ingress)
+        }
+    }
+
+    /// Most bytes sent and not yet answered.
+    private static let windowBytes = 1 << 20
+
+    private func converse<Ingress: IngressRole>(
+        _ link: BridgeLink, on eventLoop: any EventLoop, makeRoles: @escaping MakeRoles<Ingress>
+    ) async throws {
         let options = self.redis
         let session = try await eventLoop.submit {
-            NIOLoopBound(PubSubSession(link: link, options: options, eventLoop: eventLoop), eventLoop: eventLoop)
+            NIOLoopBound(
+                LinkSession(link: link, options: options, eventLoop: eventLoop, makeRoles: makeRoles),
+                eventLoop: eventLoop)
         }.get()
         try await withTaskCancellationHandler {
             try await eventLoop.flatSubmit { session.value.start() }.get()

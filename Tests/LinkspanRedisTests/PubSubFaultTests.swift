@@ -24,7 +24,7 @@ struct PubSubFaultTests {
 
     @Test func `a frozen server is silent within its limit`() async throws {
         let server = try await LocalServer.start(.redis)
-        let side = try await RedisSide.connected(to: server)
+        let side = try await RedisSide.connected(to: server, RedisSide.impatient)
         server.pause()
         let error = try await side.upstreamError()
         #expect(error.code == .silent)
@@ -44,11 +44,7 @@ struct PubSubFaultTests {
     @Test(arguments: ["subscribe", "publish"])
     func `losing one of the two connections ends the conversation`(command: String) async throws {
         let server = try await LocalServer.start(.redis)
-        let side = try await RedisSide.connected(to: server) { settings in
-            // No PING may become the last command before the client is found by it.
-            settings.options["ping_interval"] = .duration(.seconds(60))
-            settings.options["ping_timeout"] = .duration(.seconds(120))
-        }
+        let side = try await RedisSide.connected(to: server)
         try await side.subscribe(.exact("sc/a"))
         side.send(["1"], to: "sc/a")
         try await side.confirmed(1)
@@ -57,7 +53,7 @@ struct PubSubFaultTests {
         try await server.cli("CLIENT", "KILL", "ID", clients[0])
         let error = try await side.upstreamError()
         #expect(error.code == .lost)
-        #expect(error.message.contains(command == "publish" ? "command connection" : "subscription connection"))
+        #expect(error.message.contains(command == "publish" ? "command connection" : "receiving connection"))
     }
 
     @Test func `a subscriber that Redis drops for being slow is lost, and says so`() async throws {
@@ -80,14 +76,15 @@ struct PubSubFaultTests {
 
     @Test func `a pause of the host longer than the ping limit is not taken for silence`() async throws {
         let server = try await LocalServer.start(.redis)
-        let (sender, receiver) = (try await RedisSide.connected(to: server), try await RedisSide.connected(to: server))
+        let sender = try await RedisSide.connected(to: server)
+        let receiver = try await RedisSide.connected(to: server, RedisSide.impatient)
         try await receiver.subscribe(.exact("sc/a"))
         receiver.conversation.holdDeliveries()
         for round in 0..<8 {
             sender.send(["[\(round)]"], to: "sc/a", firstTicket: UInt64(round + 1))
             try await sender.confirmed(round + 1)
         }
-        let end = await receiver.conversation.end(atMost: .milliseconds(1500))
+        let end = await receiver.conversation.end(atMost: .milliseconds(3500))
         #expect(end == nil)
         receiver.conversation.releaseDeliveries()
         #expect(try await receiver.received(8) == (0..<8).map { "[\($0)]" })
@@ -106,9 +103,9 @@ struct PubSubFaultTests {
         _ = try await eventually("PING to answer with an error") {
             try await server.cli("PING").first?.contains("MISCONF") == true ? true : nil
         }
-        let side = try await RedisSide.connected(to: server)
+        let side = try await RedisSide.connected(to: server, RedisSide.impatient)
         try await side.subscribe(.exact("sc/a"))
-        let end = await side.conversation.end(atMost: .milliseconds(1500))
+        let end = await side.conversation.end(atMost: .milliseconds(3500))
         #expect(end == nil)
         side.send(["1"], to: "sc/a")
         #expect(try await side.received(1) == ["1"])

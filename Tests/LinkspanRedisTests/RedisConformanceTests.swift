@@ -26,4 +26,11 @@ struct RedisConformanceTests {
         try await conformance.run(
             BridgeCheck.allCases.filter { ![.prefixFilter, .overlappingFilters, .unsubscribes].contains($0) })
     }
+
+    @Test(arguments: Guarantee.allCases) func `Streams keep the contract`(guarantee: Guarantee) async throws {
+        let server = try await LocalServer.start(.redis)
+        let settings = BridgeSettings(
+            testing: RedisBridge.self, url: server.redisURL, guarantee: guarantee, options: ["mode": .text("streams")])
+        try await BridgeConformance(settings: settings) { try RedisBridge(settings: $0) }.runAll()
+    }
 }

@@ -21,11 +21,14 @@ final class RedisSide: Sendable {
 
     init(_ url: UpstreamURL, _ change: (inout BridgeSettings) -> Void = { _ in }) throws {
         var settings = BridgeSettings(testing: RedisBridge.self, url: url)
-        // Short enough for a test that waits for silence.
-        settings.options["ping_interval"] = .duration(.milliseconds(200))
-        settings.options["ping_timeout"] = .duration(.milliseconds(1000))
         change(&settings)
         self.conversation = .start(try RedisBridge(settings: settings), upstream: settings.urls[0])
+    }
+
+    /// Limits so short that a test can wait for silence.
+    static func impatient(_ settings: inout BridgeSettings) {
+        settings.options["ping_interval"] = .duration(.milliseconds(200))
+        settings.options["ping_timeout"] = .duration(.milliseconds(2500))
     }
 
     func subscribe(_ filters: UpstreamFilter...) async throws {

@@ -41,8 +41,16 @@ final class EgressRole: ConnectionRole {
     /// Bytes of a command beside name and payload, roughly: a first guess of the buffer's size.
     private static let overhead = 48
 
-    func pingSent() {
+    func ping() {
+        self.sendAside(["PING"])
+    }
+
+    /// Sends a command whose reply does not matter.
+    func sendAside(_ command: [String]) {
+        var buffer = ByteBuffer()
+        buffer.writeCommand(command)
         self.window.sentAside()
+        self.connection?.write(buffer)
     }
 
     func replyReceived(_ reader: ReplyReader) throws(UpstreamError) {

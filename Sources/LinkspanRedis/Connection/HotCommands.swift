@@ -58,7 +58,7 @@ extension ByteBuffer {
     }
 
     /// Grows by doubling, so that a batch of many small commands is not copied again for each.
-    private mutating func reserve(_ count: Int) {
+    mutating func reserve(_ count: Int) {
         if self.writableBytes < count {
             self.reserveCapacity(max(self.capacity * 2, self.writerIndex + count))
         }

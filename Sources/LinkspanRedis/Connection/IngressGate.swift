@@ -18,6 +18,9 @@ final class IngressGate {
     /// Whether the host must first take something.
     private(set) var isClosed = false
 
+    /// Whether the host has taken everything.
+    var isIdle: Bool { self.batchesUnderWay == 0 }
+
     init(link: BridgeLink, eventLoop: any EventLoop) {
         self.link = link
         self.eventLoop = eventLoop

@@ -14,6 +14,11 @@ struct RedisOptions: Sendable {
     var pingInterval: TimeAmount
     var pingTimeout: TimeAmount
     var clientName: String
+    /// The key of the stream that all messages of this broker go through.
+    var stream: String
+    var streamLimit: Int
+    /// Where this instance notes how far it has read.
+    var positionKey: String
     var username: String?
     var password: Secret?
     var tls: TLSFiles
@@ -23,7 +28,14 @@ struct RedisOptions: Sendable {
             "mode", .choice(Mode.allCases.map(\.rawValue)), default: "pubsub",
             "`pubsub` is fast and forgets what nobody receives; `streams` keeps messages and makes at_least_once possible."
         ),
-        OptionDeclaration("database", .integer(0...15), default: "0", "The database that holds the streams."),
+        OptionDeclaration(
+            "stream", .text, default: "sc/stream", "With mode streams: the key of the stream that carries all channels."
+        ),
+        OptionDeclaration(
+            "maxlen", .integer(100...100_000_000), default: "100000",
+            "With mode streams: about how many messages Redis keeps; who is further behind has lost the older ones."),
+        OptionDeclaration(
+            "database", .integer(0...15), default: "0", "With mode streams: the database that holds the stream."),
         OptionDeclaration(
             "window", .integer(1...65_536), default: "4096", "Most messages sent and not yet answered by Redis."),
         OptionDeclaration(
@@ -48,6 +60,9 @@ struct RedisOptions: Sendable {
         self.connectTimeout = TimeAmount(settings.duration("connect_timeout"))
         self.pingInterval = TimeAmount(settings.duration("ping_interval"))
         self.pingTimeout = TimeAmount(settings.duration("ping_timeout"))
+        self.stream = settings.text("stream")
+        self.streamLimit = settings.integer("maxlen")
+        self.positionKey = "\(self.stream):position:\(settings.instance)"
         self.username = settings.username
         self.password = settings.password
         self.tls = settings.tls
@@ -76,6 +91,7 @@ struct RedisOptions: Sendable {
         if !self.clientName.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) {
             problem("client_name", "Redis allows no spaces, controls or non-ASCII characters in a client's name", nil)
         }
+        if self.stream.isEmpty { problem("stream", "the key of the stream is empty", nil) }
         if settings.username != nil, settings.password == nil {
             problem("", "a user name without a password", "give the password, or leave out the user name")
         }

@@ -2,7 +2,7 @@ internal import LinkspanBridgeKit
 internal import NIOCore
 
 /// What a connection is for. Called on its event loop, while it is open.
-protocol ConnectionRole: AnyObject {
+protocol ConnectionRole: AnyObject, SendableMetatype {
     /// One reply, in the reader's tokens. Throwing ends the conversation.
     func replyReceived(_ reader: ReplyReader) throws(UpstreamError)
 
@@ -12,8 +12,8 @@ protocol ConnectionRole: AnyObject {
     /// Nothing more will arrive, and the conversation is about to end.
     func connectionEnded(_ reader: ReplyReader)
 
-    /// A PING was sent; its answer comes as a reply.
-    func pingSent()
+    /// Asks for a sign of life, unless an answer is due anyway.
+    func ping()
 }
 
 /// What a role does with its connection. On the event loop; without effect once the connection has ended.
@@ -210,11 +210,7 @@ final class ReplyHandler<Role: ConnectionRole>: ChannelInboundHandler, RedisConn
     private func checkLiveness() {
         switch self.liveness.check(at: .now()) {
         case .fine: break
-        case .ping:
-            var buffer = ByteBuffer()
-            buffer.writeCommand(["PING"])
-            self.role.pingSent()
-            self.write(buffer)
+        case .ping: self.role.ping()
         case .silent(let time):
             self.end(
                 UpstreamError(.silent, "\(self.name) gave no sign of life for \(time.nanoseconds / 1_000_000_000) s"))

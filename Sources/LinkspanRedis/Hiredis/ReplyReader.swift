@@ -90,8 +90,7 @@ final class ReplyReader {
 
     /// Hands over the kept bytes, and starts anew.
     func takeBytes() -> ByteBuffer {
-        let taken = self.bytes
-        self.bytes = ByteBufferAllocator().buffer(capacity: max(1 << 12, min(taken.writerIndex, 1 << 18)))
+        let taken = self.replaceBytes()
         if taken.writerIndex > self.replyStart {
             // A reply of which a part has arrived moves along.
             self.bytes.writeImmutableBuffer(
@@ -99,6 +98,18 @@ final class ReplyReader {
             for index in self.tokens.indices { self.tokens[index].start -= self.replyStart }
         }
         self.replyStart = 0
+        return taken
+    }
+
+    /// Hands over all bytes including those of the reply that is being handled, and starts anew.
+    func takeReply() -> ByteBuffer {
+        self.replyStart = 0
+        return self.replaceBytes()
+    }
+
+    private func replaceBytes() -> ByteBuffer {
+        let taken = self.bytes
+        self.bytes = ByteBufferAllocator().buffer(capacity: max(1 << 12, min(taken.writerIndex, 1 << 18)))
         return taken
     }
 

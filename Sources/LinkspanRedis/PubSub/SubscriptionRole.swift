@@ -2,7 +2,7 @@ internal import LinkspanBridgeKit
 internal import NIOCore
 
 /// The connection for subscriptions: brings them to what is wanted, and hands over what arrives, one batch for each read.
-final class SubscriptionRole: ConnectionRole {
+final class SubscriptionRole: IngressRole {
     weak var connection: (any RedisConnection)? {
         didSet { self.gate.connection = self.connection }
     }
@@ -29,8 +29,15 @@ final class SubscriptionRole: ConnectionRole {
         self.perform(self.plan.interestChanged(changes))
     }
 
-    func pingSent() {
+    func start(whenReady: @escaping (_ resumesSession: Bool) -> Void) {
+        whenReady(false)
+    }
+
+    func ping() {
         self.plan.pingSent()
+        var buffer = ByteBuffer()
+        buffer.writeCommand(["PING"])
+        self.connection?.write(buffer)
     }
 
     func replyReceived(_ reader: ReplyReader) throws(UpstreamError) {

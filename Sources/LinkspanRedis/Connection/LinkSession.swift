@@ -2,28 +2,47 @@ internal import LinkspanBridgeKit
 internal import NIOCore
 internal import NIOPosix
 
-/// One conversation over Pub/Sub: two connections, because a connection that has subscribed may send nothing else.
+/// The connection by which messages come in.
+protocol IngressRole: ConnectionRole {
+    var connection: (any RedisConnection)? { get set }
+
+    /// Redis has let us in. The role says when it is ready for interest, and whether it goes on where an earlier conversation ended.
+    func start(whenReady: @escaping (_ resumesSession: Bool) -> Void)
+
+    func interestChanged(_ changes: [InterestChange])
+}
+
+/// One conversation: a connection for commands and one for what comes in, because one that has subscribed, or waits for a stream,
+/// can do nothing else.
 ///
 /// Confined to its event loop. Ends when either connection ends.
-final class PubSubSession {
+final class LinkSession<Ingress: IngressRole> {
     private let link: BridgeLink
     private let options: RedisOptions
     private let eventLoop: any EventLoop
     private var done: EventLoopPromise<Void>?
     private var egress: ReplyHandler<EgressRole>!
-    private var subscriptions: ReplyHandler<SubscriptionRole>!
-    private var facts: [UpstreamFacts] = []
+    private var ingress: ReplyHandler<Ingress>!
+    private let makeRoles: (LinkSession) -> (EgressRole, Ingress)
+    private var facts: UpstreamFacts?
+    private var readyConnections = 0
+    private var resumesSession = false
     private var remaining = 2
     private var error: UpstreamError?
     private var deadline: Scheduled<Void>?
     private var isLeaving = false
 
-    private var isUp: Bool { self.facts.count == 2 && self.error == nil && !self.isLeaving }
+    private var isUp: Bool { self.readyConnections == 2 && self.error == nil && !self.isLeaving }
 
-    init(link: BridgeLink, options: RedisOptions, eventLoop: any EventLoop) {
+    /// - Parameter makeRoles: called once, at the start; the roles may call ``pump()``, and hold the session weakly or unowned.
+    init(
+        link: BridgeLink, options: RedisOptions, eventLoop: any EventLoop,
+        makeRoles: @escaping (LinkSession) -> (EgressRole, Ingress)
+    ) {
         self.link = link
         self.options = options
         self.eventLoop = eventLoop
+        self.makeRoles = makeRoles
     }
 
     /// Connects; the future completes when the conversation is over and fails with ``UpstreamError`` when it did not end by ``leave()``.
@@ -37,17 +56,20 @@ final class PubSubSession {
         }
         let done = self.eventLoop.makePromise(of: Void.self)
         self.done = done
-        let window = EgressWindow(messageLimit: self.options.window, byteLimit: 1 << 20)
-        self.egress = self.handler(
-            EgressRole(
-                link: self.link, window: window, encode: { $1.writePublish(name: $0.name, payload: $0.payload) },
-                repliesCompleted: { [unowned self] in self.pump() }),
-            name: "the command connection to \(self.link.upstream)")
-        self.egress.role.connection = self.egress
-        self.subscriptions = self.handler(
-            SubscriptionRole(link: self.link, eventLoop: self.eventLoop),
-            name: "the subscription connection to \(self.link.upstream)")
-        self.subscriptions.role.connection = self.subscriptions
+        let (egress, ingress) = self.makeRoles(self)
+        self.egress = self.handler(egress, name: "the command connection to \(self.link.upstream)") { [unowned self] in
+            self.facts = $0
+            self.connectionReady()
+        }
+        egress.connection = self.egress
+        self.ingress = self.handler(ingress, name: "the receiving connection to \(self.link.upstream)") {
+            [unowned self] _ in
+            ingress.start { [unowned self] resumesSession in
+                self.resumesSession = resumesSession
+                self.connectionReady()
+            }
+        }
+        ingress.connection = self.ingress
         let limit = self.options.connectTimeout
         self.deadline = self.eventLoop.assumeIsolated().scheduleTask(in: limit) {
             self.end(
@@ -56,7 +78,7 @@ final class PubSubSession {
             )
         }
         transport.connect(self.egress, name: "\(self.link.upstream)")
-        transport.connect(self.subscriptions, name: "\(self.link.upstream)")
+        transport.connect(self.ingress, name: "\(self.link.upstream)")
         return done.futureResult
     }
 
@@ -68,7 +90,7 @@ final class PubSubSession {
         if self.done == nil { return }
         self.deadline?.cancel()
         self.deadline = self.eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) { self.end(nil) }
-        self.subscriptions.end(nil)
+        self.ingress.end(nil)
         self.egress.leave()
     }
 
@@ -78,26 +100,29 @@ final class PubSubSession {
             let room = min(self.egress.role.room, Self.takeLimit)
             if room == 0 { return }
             let work = self.link.takeWork(upTo: room)
-            if !work.interest.isEmpty { self.subscriptions.role.interestChanged(work.interest) }
+            if !work.interest.isEmpty { self.ingress.role.interestChanged(work.interest) }
             if !work.egress.isEmpty { self.egress.role.send(work.egress) }
             if work.egress.count < room { return }
         }
     }
 
     /// Most messages taken at once: the limit of the window in bytes is looked at between.
-    private static let takeLimit = 512
+    private static var takeLimit: Int { 512 }
 
-    private func handler<Role>(_ role: Role, name: String) -> ReplyHandler<Role> {
+    private func handler<Role>(
+        _ role: Role, name: String, isOpen: @escaping (UpstreamFacts) -> Void
+    ) -> ReplyHandler<Role> {
         ReplyHandler(
             role: role, name: name, login: self.options.login(),
             liveness: Liveness(interval: self.options.pingInterval, timeout: self.options.pingTimeout, now: .now()),
-            isOpen: { [unowned self] in self.opened($0) }, ended: { [unowned self] in self.ended($0) })
+            isOpen: isOpen, ended: { [unowned self] in self.ended($0) })
     }
 
-    private func opened(_ facts: UpstreamFacts) {
-        self.facts.append(facts)
-        guard self.isUp else { return }
+    private func connectionReady() {
+        self.readyConnections += 1
+        guard self.isUp, var facts = self.facts else { return }
         self.deadline?.cancel()
+        facts.resumedSession = self.resumesSession
         self.link.connected(facts)
         // The host keeps this closure until the next conversation, which must not keep this one alive.
         let session = NIOLoopBound(Weak(self), eventLoop: self.eventLoop)
@@ -109,7 +134,7 @@ final class PubSubSession {
 
     private func end(_ error: UpstreamError?) {
         self.egress.end(error)
-        self.subscriptions.end(error)
+        self.ingress.end(error)
     }
 
     private func ended(_ error: UpstreamError?) {
@@ -126,7 +151,7 @@ final class PubSubSession {
 }
 
 @available(*, unavailable)
-extension PubSubSession: Sendable {}
+extension LinkSession: Sendable {}
 
 private final class Weak<Object: AnyObject> {
     weak var object: Object?
