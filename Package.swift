@@ -143,7 +143,8 @@ let package = Package(
                 "LinkspanClient", "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "TestSupport", logging,
             ], swiftSettings: strict),
         .testTarget(
-            name: "LinkspanCommandTests", dependencies: ["TestSupport", "linkspan"], swiftSettings: strict),
+            name: "LinkspanCommandTests",
+            dependencies: ["LinkspanCommand", "LinkspanClient", "linkspan", "TestSupport", logging], swiftSettings: strict),
 
         // What tests share: real servers on loopback, child processes, seeds, clocks.
         .systemLibrary(name: "CTestSupport", path: "Tests/CTestSupport"),

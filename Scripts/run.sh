@@ -37,14 +37,8 @@ if ! listens $mosquitto_port; then
 fi
 
 say "Serving with bridges.yaml; Ctrl-C stops"
-cat << HINTS
-
-    Try, in a second shell:    $program subscribe news
-             in a third one:   mosquitto_pub -t sc/news -m '{"hello":"world"}'
-    and open Examples/browser.html in a browser.
-
-HINTS
-"$program" serve --config bridges.yaml "$@" &
+say "Examples/browser.html, opened in a browser, is a client too"
+"$program" serve --config bridges.yaml --hints "$@" &
 server=$!
 trap 'kill -INT $server 2> /dev/null' INT
 trap 'kill -TERM $server 2> /dev/null' TERM HUP

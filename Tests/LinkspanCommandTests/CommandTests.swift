@@ -18,6 +18,20 @@ struct CommandTests {
         #expect(run.output.last?.hasSuffix("right; 1 broker, 1 bridge") == true)
     }
 
+    @Test func `what the example has commented out is right as well`() async throws {
+        let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(
+            "../../bridges.yaml")
+        var isExample = false
+        let lines = try String(contentsOf: file, encoding: .utf8).components(separatedBy: "\n").map { line in
+            if line == "  # hub:" || line == "  # audit:" { isExample = true }
+            if !line.hasPrefix("  # ") { isExample = false }
+            return isExample ? "  " + line.dropFirst("  # ".count) : line
+        }
+        let run = try await Program.run("check", "--strict", try Self.write(lines.joined(separator: "\n")))
+        #expect(run.exit == .status(0), "\(run.errors)")
+        #expect(run.output.last?.hasSuffix("right; 3 brokers, 3 bridges") == true)
+    }
+
     @Test func `check tells everything that is wrong and exits with 78`() async throws {
         let file = try Self.write("version: 1\nserver: { clients: { port: x } }\nbridgs: {}")
         let run = try await Program.run("check", "--config", file)
