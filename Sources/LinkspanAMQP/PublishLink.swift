@@ -219,6 +219,6 @@ struct PublishLink: ~Copyable {
         let reason: EgressRefusal = closure.code == Closure.accessRefused ? .forbidden : .rejected
         if reason == .forbidden { self.forbidden.insert(offender.name, now: now) }
         self.conversation.link.refuse(offender.ticket, reason)
-        self.conversation.link.logger.info("Upstream refused a publish", metadata: ["error": "\(closure.text)"])
+        self.conversation.link.logger.debug("Upstream refused a publish", metadata: ["error": "\(closure.text)"])
     }
 }

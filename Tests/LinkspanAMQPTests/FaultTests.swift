@@ -270,6 +270,52 @@ struct FaultTests {
         }
     }
 
+    @Test func `a server that takes nothing for longer than the heartbeats stays connected and misses nothing`()
+        async throws
+    {
+        try await TestBroker.calm { broker in
+            let receiver = try await Talk.connected(
+                broker.settings(.atMostOnce, instance: "receiver", options: Self.options))
+            try await receiver.subscribe(.exact("sc.a"))
+            receiver.holdDeliveries()
+            let sender = try await Talk.connected(broker.settings(.atLeastOnce, instance: "sender"))
+            // One by one, so that each is a batch of its own until reading pauses.
+            for ticket in UInt64(1)...20 { try await sender.send(ticket...ticket, to: "sc.a") }
+            try await sender.send(21...5_000, to: "sc.a")
+            let start = ContinuousClock.now
+            _ = try await eventually(every: .milliseconds(500), "four heartbeats") {
+                ContinuousClock.now - start > .seconds(4) ? true : nil
+            }
+            #expect(receiver.read { $0.received.count } < 5_000)
+            receiver.releaseDeliveries()
+            #expect(try await receiver.receive(count: 5_000) == (1...5_000).map { "\($0)" })
+            try await sender.finish()
+            try await receiver.finish()
+        }
+    }
+
+    @Test(arguments: Guarantee.allCases)
+    func `a broker that stands still for a moment costs no more than that moment`(_ guarantee: Guarantee) async throws {
+        try await TestBroker.faulty { broker in
+            // A wake-up that is lost here would be made good by the heartbeat's tick, after 100 s.
+            var settings = broker.settings(guarantee, options: ["heartbeat": .duration(.seconds(300))])
+            settings.receives = false
+            let talk = try await Talk.connected(settings)
+            try await talk.send(1...10, to: "sc.a")
+            broker.server.pause()
+            let text = String(repeating: "x", count: 1_000)
+            talk.add(
+                egress: (11...20_000).map {
+                    EgressMessage(ticket: $0, name: "sc.a", payload: ByteBuffer(string: text), header: nil)
+                })
+            try await talk.wait(for: "messages to be taken", atMost: Talk.patience) { $0.egress.count < 19_990 }
+            broker.server.resume()
+            try await talk.settle(11...20_000, atMost: .seconds(30))
+            #expect(talk.read { $0.refused.isEmpty })
+            try await talk.finish()
+        }
+    }
+
     @Test func `a publish that is stuck inside the library is cut off`() async throws {
         try await TestBroker.faulty { broker in
             var settings = broker.settings(.atLeastOnce, options: Self.options)
