@@ -60,6 +60,9 @@ public struct ServerSettings: Sendable, Hashable {
     public var allowsClientPublish = true
     /// Whether anything but `#handshake` before the handshake closes the connection with 4009 (SocketCluster's `strictHandshake`).
     public var requiresHandshakeFirst = true
+    public var auth = AuthSettings()
+    /// Who may subscribe and publish where: the first rule that applies to a channel decides, and where none does everyone may.
+    public var permissions: [PermissionRule] = []
 
     public init() {}
 }
