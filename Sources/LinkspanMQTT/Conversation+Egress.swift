@@ -7,12 +7,12 @@ extension Conversation {
     var hasRoom: Bool { self.window.count < self.windowLimit && self.window.bytes < Self.batchByteLimit }
 
     /// Queues what there is to do, up to one batch of messages.
-    mutating func sendWork() throws {
+    mutating func sendWork() throws(MosquittoError) {
         var count = 0
         while count < Self.batchLimit, self.hasRoom {
             if !self.hasPending {
                 guard self.mayHaveWork else { break }
-                try self.takeWork()
+                self.takeWork()
                 if !self.hasPending { break }
             }
             let next = self.pending[self.pendingIndex]
@@ -24,7 +24,7 @@ extension Conversation {
         try self.sendRequests()
     }
 
-    private mutating func takeWork() throws {
+    private mutating func takeWork() {
         let limit = min(Self.batchLimit, self.windowLimit - self.window.count)
         let work = self.link.takeWork(upTo: limit)
         self.mayHaveWork = work.egress.count >= limit
@@ -33,7 +33,7 @@ extension Conversation {
         self.pendingIndex = 0
     }
 
-    private mutating func publish(_ egress: EgressMessage) throws {
+    private mutating func publish(_ egress: EgressMessage) throws(MosquittoError) {
         guard Self.isTopic(egress.name) else { return self.link.refuse(egress.ticket, .badName) }
         do throws(MosquittoError) {
             var properties = MosquittoProperties()
@@ -77,7 +77,7 @@ extension Conversation {
         if let postponed { throw UpstreamError(.stalled, "the broker does not take messages now: \(postponed)") }
     }
 
-    mutating func reportConfirmed() {
+    private mutating func reportConfirmed() {
         for range in self.confirmed.ranges { self.link.confirm(range) }
         self.confirmed.removeAll()
     }

@@ -3,10 +3,15 @@ internal import Synchronization
 
 extension Conversation {
     /// Reads one batch and hands it over.
-    mutating func receive() throws {
+    mutating func receive() throws(MosquittoError) {
         self.mayHaveArrivals = try self.handle.read { inbox in
             inbox.arrivedCount >= Self.batchLimit || inbox.arrivedBytes >= Self.batchByteLimit
         }
+        self.handOverArrivals()
+    }
+
+    /// Hands over what was read and not handed over yet: also when reading ended with an error, for the broker will not send it again.
+    mutating func handOverArrivals() {
         let arrivals = self.handle.inbox.takeArrivals()
         guard !arrivals.isEmpty else { return }
         self.queuedCount += arrivals.count

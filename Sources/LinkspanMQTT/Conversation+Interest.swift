@@ -18,7 +18,7 @@ extension Conversation {
         self.report(settled)
     }
 
-    mutating func sendRequests() throws {
+    mutating func sendRequests() throws(MosquittoError) {
         while let (kind, topics) = self.requests.next() {
             do throws(MosquittoError) {
                 let identifier =

@@ -63,7 +63,7 @@ struct Conversation: ~Copyable {
         do {
             try conversation.converse(UpstreamFacts(resumedSession: isResumed))
         } catch {
-            conversation.reportConfirmed()
+            conversation.reportLastWords()
             throw memory.judge(error, after: .now - startedAt, clientID: plan.clientID)
         }
     }
@@ -95,23 +95,19 @@ struct Conversation: ~Copyable {
                 self.mayHaveWork = true
                 self.noteTaken()
             }
-            do {
+            do throws(MosquittoError) {
                 try self.sendWork()
                 if self.mayRead, ready.isReadable || self.mayHaveArrivals { try self.receive() }
                 if self.mayWrite, self.handle.wantsWrite { try self.write() }
-                self.takeAnswers()
-                try self.reportPublished()
                 if self.now - self.keptAliveAt >= .seconds(1) {
                     self.keptAliveAt = self.now
                     try self.handle.keepAlive()
                 }
-            } catch let error as MosquittoError {
-                throw self.loss(error)
-            } catch let error as UpstreamError {
-                throw error
             } catch {
-                throw UpstreamError(.lost, "\(error)")
+                throw self.loss(error)
             }
+            self.takeAnswers()
+            try self.reportPublished()
             try self.checkConnection()
         }
         self.sayGoodbye()
@@ -135,7 +131,7 @@ struct Conversation: ~Copyable {
             timeout: mustHurry ? .zero : .seconds(1) - (.now - self.keptAliveAt))
     }
 
-    private mutating func write() throws {
+    private mutating func write() throws(MosquittoError) {
         let isBurst = self.queuedCount > 1
         self.queuedCount = 0
         try self.handle.write(isBurst: isBurst)
@@ -169,6 +165,13 @@ struct Conversation: ~Copyable {
         case 2, MosquittoError.Code.malformedText, 21, 22: UpstreamError(.protocolViolation, "\(error)")
         default: UpstreamError(.lost, "\(error)")
         }
+    }
+
+    /// Hands over and reports what the broker said before the conversation failed.
+    private mutating func reportLastWords() {
+        self.handOverArrivals()
+        // The conversation has its reason to end already.
+        try? self.reportPublished()
     }
 
     /// Lets the server finish taking what arrived, acknowledges it, and disconnects, all within ``farewellLimit``.

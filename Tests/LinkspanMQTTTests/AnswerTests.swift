@@ -20,6 +20,17 @@ struct AnswerTests {
         #expect(error.message.contains("shutting down"), "\(error)")
     }
 
+    @Test func `what arrived before the connection ended is not lost with it`() async throws {
+        let publish: [UInt8] = [0x30, 8] + [0, 4] + Array("sc/a".utf8) + [0] + Array("1".utf8)
+        let broker = try await ScriptedBroker {
+            $0.greeting = publish + publish
+            $0.closes = true
+        }
+        let conversation = TestConversation(try MQTTBridge(settings: .mqtt()), broker.upstream)
+        #expect(try await conversation.end()?.code == .lost)
+        #expect(conversation.arrivedSoFar.map(\.text) == ["1", "1"])
+    }
+
     @Test func `a broker without QoS 1 is refused when QoS 1 is configured, and taken otherwise`() async throws {
         let broker = try await ScriptedBroker { $0.connectionProperties = [0x24, 0] }
         let bridge = try MQTTBridge(settings: .mqtt(guarantee: .atLeastOnce))

@@ -145,7 +145,7 @@ struct ConversationTests {
     }
 
     @Test(arguments: ["5", "3.1.1"])
-    func `retained messages and their clearing do not arrive`(version: String) async throws {
+    func `what the broker had retained does not arrive, and its clearing arrives empty`(version: String) async throws {
         let server = try await LocalServer.mosquitto()
         try await server.publish("sc/a", "old", ["-r"])
         let bridge = try MQTTBridge(settings: .mqtt(options: ["version": .text(version)]))
@@ -153,7 +153,7 @@ struct ConversationTests {
         try await conversation.subscribe(.exact("sc/a"))
         try await server.publish("sc/a", "", ["-r"])
         try await server.publish("sc/a", "live")
-        #expect(try await conversation.arrivals(1).map(\.text) == ["live"])
+        #expect(try await conversation.arrivals(2).map(\.text) == ["", "live"])
         try await conversation.stop()
     }
 

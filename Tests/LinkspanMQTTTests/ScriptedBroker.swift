@@ -13,8 +13,10 @@ final class ScriptedBroker: Sendable {
         var subscribeCode: UInt8 = 0
         /// Nil for no answer.
         var publishReason: UInt8? = 0
-        /// A packet to send right after CONNACK.
+        /// Packets to send right after CONNACK.
         var greeting: [UInt8] = []
+        /// Whether the connection ends after the first answer.
+        var closes = false
     }
 
     let upstream: UpstreamURL
@@ -60,6 +62,7 @@ private final class ScriptHandler: ChannelInboundHandler {
             let answer = self.answer(first, body)
             if !answer.isEmpty {
                 context.writeAndFlush(self.wrapOutboundOut(ByteBuffer(bytes: answer)), promise: nil)
+                if self.script.closes { context.close(promise: nil) }
             }
         }
     }

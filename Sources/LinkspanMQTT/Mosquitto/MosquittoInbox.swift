@@ -29,9 +29,6 @@ final class MosquittoInbox {
     /// What went wrong while connecting, in the library's words; TLS says there what its return code does not.
     var complaints: [String] = []
 
-    /// Messages that are nobody's: cleared retained messages, and retained ones that 3.1.1 sends at each subscription.
-    private(set) var ignored = 0
-
     private let isVersion5: Bool
     private var arrivals: [Arrival] = []
     private var arena = ByteBuffer()
@@ -100,12 +97,11 @@ final class MosquittoInbox {
     func append(_ message: mosquitto_message, properties: OpaquePointer?) {
         let payload = UnsafeRawBufferPointer(
             start: message.payload, count: message.payload == nil ? 0 : Int(message.payloadlen))
-        let header = properties.flatMap(Self.header)
-        guard let topic = message.topic, header != nil || !payload.isEmpty, self.isVersion5 || !message.retain else {
-            self.ignored += 1
-            return
-        }
-        var arrival = Arrival(topic: String(cString: topic), header: header, offset: 0, length: payload.count)
+        // MQTT 3.1.1 has no way to decline what the broker retained: it comes again at every subscription, with this flag, which live
+        // messages do not have (3.3.1.3).
+        guard let topic = message.topic, self.isVersion5 || !message.retain else { return }
+        var arrival = Arrival(
+            topic: String(cString: topic), header: properties.flatMap(Self.header), offset: 0, length: payload.count)
         if payload.count >= Self.largePayload {
             arrival.large = ByteBuffer(bytes: payload)
         } else {
