@@ -54,7 +54,7 @@ final class EgressRole: ConnectionRole {
     }
 
     func replyReceived(_ reader: ReplyReader) throws(UpstreamError) {
-        let isError = reader.tokens[0].kind == .error
+        let isError = reader.token(at: 0).kind == .error
         let reply = isError ? EgressWindow.Reply.failure(ErrorReply(text: reader.text(at: 0))) : .success
         switch self.window.replyReceived(reply, confirm: self.link.confirm) {
         case .none:

@@ -62,7 +62,10 @@ struct RedisOptions: Sendable {
         self.pingTimeout = TimeAmount(settings.duration("ping_timeout"))
         self.stream = settings.text("stream")
         self.streamLimit = settings.integer("maxlen")
-        self.positionKey = "\(self.stream):position:\(settings.instance)"
+        // The braces keep it on the node of a cluster that has the stream.
+        self.positionKey =
+            self.stream.contains("{")
+            ? "\(self.stream):position:\(settings.instance)" : "{\(self.stream)}:position:\(settings.instance)"
         self.username = settings.username
         self.password = settings.password
         self.tls = settings.tls

@@ -1,4 +1,5 @@
 internal import CLinkspanHiredis
+internal import Glibc
 internal import LinkspanBridgeKit
 internal import NIOCore
 
@@ -15,6 +16,55 @@ struct ReplyToken: Equatable {
     var length: Int
 }
 
+/// What a reader has parsed. It lives at a fixed address, which hiredis hands to its callbacks: there Swift checks no access and counts
+/// no reference, which would cost as much as the parsing itself.
+struct ReplyStore {
+    fileprivate(set) var tokens: ContiguousArray<ReplyToken> = []
+    fileprivate(set) var bytes = ByteBufferAllocator().buffer(capacity: 1 << 14)
+    /// Where in ``bytes`` the current reply begins; what lies before is kept for ``ReplyReader/takeBytes()``.
+    fileprivate var replyStart = 0
+    fileprivate var violation: String?
+
+    /// Any pointer but nil tells hiredis that there is an object; it is never followed.
+    private static var object: UnsafeMutableRawPointer? { UnsafeMutableRawPointer(bitPattern: 1) }
+
+    fileprivate mutating func append(
+        _ kind: ReplyToken.Kind, _ text: UnsafeRawBufferPointer
+    ) -> UnsafeMutableRawPointer? {
+        let start = self.bytes.writerIndex
+        guard text.count <= ReplyReader.stringLimit, start - self.replyStart + text.count <= ReplyReader.replyLimit
+        else {
+            self.violation = "a reply with a string of \(text.count) bytes, beyond the limit"
+            return nil
+        }
+        self.bytes.writeBytes(text)
+        return self.append(ReplyToken(kind: kind, start: start, length: text.count))
+    }
+
+    fileprivate mutating func append(arrayOf count: Int) -> UnsafeMutableRawPointer? {
+        guard count <= ReplyReader.elementLimit else {
+            self.violation = "a reply with an array of \(count) elements, beyond the limit"
+            return nil
+        }
+        return self.append(ReplyToken(kind: .array, start: 0, length: count))
+    }
+
+    fileprivate mutating func append(_ token: ReplyToken) -> UnsafeMutableRawPointer? {
+        guard self.tokens.count < ReplyReader.tokenLimit else {
+            self.violation = "a reply with more than \(ReplyReader.tokenLimit) elements"
+            return nil
+        }
+        self.tokens.append(token)
+        return Self.object
+    }
+
+    fileprivate mutating func replaceBytes() -> ByteBuffer {
+        let taken = self.bytes
+        self.bytes = ByteBufferAllocator().buffer(capacity: max(1 << 12, min(taken.writerIndex, 1 << 18)))
+        return taken
+    }
+}
+
 /// hiredis's RESP parser, with replies laid out flat in memory that is used again and again instead of one allocation per element.
 ///
 /// Confined to one thread or event loop. The bytes come from the upstream and are not trusted: nesting is limited by hiredis to seven
@@ -29,16 +79,14 @@ final class ReplyReader {
     static let tokenLimit = 1 << 22
 
     /// Of the reply that is being handled.
-    private(set) var tokens: ContiguousArray<ReplyToken> = []
+    var tokens: ContiguousArray<ReplyToken> { self.store.pointee.tokens }
     /// What the tokens point into.
-    private(set) var bytes = ByteBufferAllocator().buffer(capacity: 1 << 14)
+    var bytes: ByteBuffer { self.store.pointee.bytes }
 
     private let raw: UnsafeMutablePointer<redisReader>
     private let functions: UnsafeMutablePointer<redisReplyObjectFunctions>
-    /// Where in ``bytes`` the current reply begins; what lies before is kept for ``takeBytes()``.
-    private var replyStart = 0
+    private let store: UnsafeMutablePointer<ReplyStore>
     private var keepsReply = false
-    private var violation: String?
 
     init() {
         self.functions = .allocate(capacity: 1)
@@ -52,13 +100,17 @@ final class ReplyReader {
         self.raw = raw
         // Keeps the buffer of an idle reader up to this size; beyond it is given back.
         raw.pointee.maxbuf = 1 << 20
-        // The reader is freed in deinit, so no callback can come when `self` is gone.
-        raw.pointee.privdata = Unmanaged.passUnretained(self).toOpaque()
+        self.store = .allocate(capacity: 1)
+        self.store.initialize(to: ReplyStore())
+        // Freed only after the reader that calls back with it.
+        raw.pointee.privdata = UnsafeMutableRawPointer(self.store)
     }
 
     deinit {
         redisReaderFree(self.raw)
         self.functions.deallocate()
+        self.store.deinitialize(count: 1)
+        self.store.deallocate()
     }
 
     /// Parses `input` and calls `handle` for each reply that is complete; its tokens and bytes are valid during the call only.
@@ -90,34 +142,28 @@ final class ReplyReader {
 
     /// Hands over the kept bytes, and starts anew.
     func takeBytes() -> ByteBuffer {
-        let taken = self.replaceBytes()
-        if taken.writerIndex > self.replyStart {
+        let start = self.store.pointee.replyStart
+        let taken = self.store.pointee.replaceBytes()
+        if taken.writerIndex > start {
             // A reply of which a part has arrived moves along.
-            self.bytes.writeImmutableBuffer(
-                taken.getSlice(at: self.replyStart, length: taken.writerIndex - self.replyStart)!)
-            for index in self.tokens.indices { self.tokens[index].start -= self.replyStart }
+            self.store.pointee.bytes.writeImmutableBuffer(taken.getSlice(at: start, length: taken.writerIndex - start)!)
+            for index in self.store.pointee.tokens.indices { self.store.pointee.tokens[index].start -= start }
         }
-        self.replyStart = 0
+        self.store.pointee.replyStart = 0
         return taken
     }
 
     /// Hands over all bytes including those of the reply that is being handled, and starts anew.
     func takeReply() -> ByteBuffer {
-        self.replyStart = 0
-        return self.replaceBytes()
-    }
-
-    private func replaceBytes() -> ByteBuffer {
-        let taken = self.bytes
-        self.bytes = ByteBufferAllocator().buffer(capacity: max(1 << 12, min(taken.writerIndex, 1 << 18)))
-        return taken
+        self.store.pointee.replyStart = 0
+        return self.store.pointee.replaceBytes()
     }
 
     private func drain(_ handle: (ReplyReader) throws(UpstreamError) -> Void) throws(UpstreamError) -> Int {
         var count = 0
         while true {
             var reply: UnsafeMutableRawPointer?
-            guard redisReaderGetReply(self.raw, &reply) == REDIS_OK, self.violation == nil else {
+            guard redisReaderGetReply(self.raw, &reply) == REDIS_OK, self.store.pointee.violation == nil else {
                 throw self.protocolViolation()
             }
             guard reply != nil else {
@@ -127,18 +173,18 @@ final class ReplyReader {
             }
             count += 1
             try handle(self)
-            self.tokens.removeAll(keepingCapacity: true)
+            self.store.pointee.tokens.removeAll(keepingCapacity: true)
             if self.keepsReply {
                 self.keepsReply = false
-                self.replyStart = self.bytes.writerIndex
+                self.store.pointee.replyStart = self.store.pointee.bytes.writerIndex
             } else {
-                self.bytes.moveWriterIndex(to: self.replyStart)
+                self.store.pointee.bytes.moveWriterIndex(to: self.store.pointee.replyStart)
             }
         }
     }
 
     private func protocolViolation() -> UpstreamError {
-        if let violation = self.violation { return UpstreamError(.protocolViolation, violation) }
+        if let violation = self.store.pointee.violation { return UpstreamError(.protocolViolation, violation) }
         let text = withUnsafeBytes(of: &self.raw.pointee.errstr) {
             String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
         }
@@ -146,42 +192,19 @@ final class ReplyReader {
             .protocolViolation, "what arrived is not RESP: \(text) (hiredis code \(self.raw.pointee.err))")
     }
 
-    // MARK: What hiredis calls
+    /// The element at `index`, without touching the count of references to the whole.
+    func token(at index: Int) -> ReplyToken { self.store.pointee.tokens[index] }
 
-    /// Any pointer but nil tells hiredis that there is an object; it is never followed.
-    private static var object: UnsafeMutableRawPointer? { UnsafeMutableRawPointer(bitPattern: 1) }
-
-    fileprivate func append(_ kind: ReplyToken.Kind, _ text: UnsafeRawBufferPointer) -> UnsafeMutableRawPointer? {
-        guard text.count <= Self.stringLimit, self.bytes.writerIndex - self.replyStart + text.count <= Self.replyLimit
-        else {
-            self.violation = "a reply with a string of \(text.count) bytes, beyond the limit"
-            return nil
-        }
-        let start = self.bytes.writerIndex
-        self.bytes.writeBytes(text)
-        return self.append(ReplyToken(kind: kind, start: start, length: text.count))
-    }
-
-    fileprivate func append(arrayOf count: Int) -> UnsafeMutableRawPointer? {
-        guard count <= Self.elementLimit else {
-            self.violation = "a reply with an array of \(count) elements, beyond the limit"
-            return nil
-        }
-        return self.append(ReplyToken(kind: .array, start: 0, length: count))
-    }
-
-    fileprivate func append(_ token: ReplyToken) -> UnsafeMutableRawPointer? {
-        guard self.tokens.count < Self.tokenLimit else {
-            self.violation = "a reply with more than \(Self.tokenLimit) elements"
-            return nil
-        }
-        self.tokens.append(token)
-        return Self.object
+    /// Runs `body` with the bytes that tokens point into.
+    func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        self.store.pointee.bytes.withUnsafeReadableBytes(body)
     }
 }
 
-private func reader(_ task: UnsafePointer<redisReadTask>?) -> ReplyReader {
-    Unmanaged<ReplyReader>.fromOpaque(task!.pointee.privdata!).takeUnretainedValue()
+// MARK: What hiredis calls
+
+private func store(_ task: UnsafePointer<redisReadTask>?) -> UnsafeMutablePointer<ReplyStore> {
+    task!.pointee.privdata!.assumingMemoryBound(to: ReplyStore.self)
 }
 
 private func replyString(
@@ -193,45 +216,35 @@ private func replyString(
         case REDIS_REPLY_STATUS: .status
         default: .string
         }
-    return reader(task).append(kind, UnsafeRawBufferPointer(start: text, count: length))
+    return store(task).pointee.append(kind, UnsafeRawBufferPointer(start: text, count: length))
 }
 
 private func replyArray(_ task: UnsafePointer<redisReadTask>?, _ count: Int32) -> UnsafeMutableRawPointer? {
-    reader(task).append(arrayOf: Int(count))
+    store(task).pointee.append(arrayOf: Int(count))
 }
 
 private func replyInteger(_ task: UnsafePointer<redisReadTask>?, _ value: Int64) -> UnsafeMutableRawPointer? {
-    reader(task).append(ReplyToken(kind: .integer, start: 0, length: Int(value)))
+    store(task).pointee.append(ReplyToken(kind: .integer, start: 0, length: Int(value)))
 }
 
 private func replyNull(_ task: UnsafePointer<redisReadTask>?) -> UnsafeMutableRawPointer? {
-    reader(task).append(ReplyToken(kind: .null, start: 0, length: 0))
+    store(task).pointee.append(ReplyToken(kind: .null, start: 0, length: 0))
 }
 
 extension ReplyReader {
     /// Whether the element at `index` is a string of exactly these bytes.
     func isString(at index: Int, _ expected: StaticString) -> Bool {
-        let token = self.tokens[index]
+        let token = self.token(at: index)
         guard token.kind == .string, token.length == expected.utf8CodeUnitCount else { return false }
-        return self.bytes.withUnsafeReadableBytes { bytes in
-            expected.withUTF8Buffer { expected in
-                (bytes.baseAddress! + token.start).elementsEqual(UnsafeRawBufferPointer(expected))
-            }
-        }
+        return self.withBytes { memcmp($0.baseAddress! + token.start, expected.utf8Start, token.length) == 0 }
     }
 
     /// The text of the string, status or error at `index`; bytes that are not UTF-8 are replaced.
     func text(at index: Int) -> String {
-        let token = self.tokens[index]
+        let token = self.token(at: index)
         switch token.kind {
         case .string, .status, .error: return self.bytes.getString(at: token.start, length: token.length) ?? ""
         case .array, .integer, .null: return ""
         }
-    }
-}
-
-extension UnsafeRawPointer {
-    fileprivate func elementsEqual(_ other: UnsafeRawBufferPointer) -> Bool {
-        UnsafeRawBufferPointer(start: self, count: other.count).elementsEqual(other)
     }
 }

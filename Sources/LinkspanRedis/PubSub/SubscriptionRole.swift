@@ -41,16 +41,16 @@ final class SubscriptionRole: IngressRole {
     }
 
     func replyReceived(_ reader: ReplyReader) throws(UpstreamError) {
-        let tokens = reader.tokens
-        switch tokens[0].kind {
-        case .array where tokens.count == 4 && reader.isString(at: 1, "message"):
-            self.messageArrived(tokens[2], tokens[3], in: reader, pattern: nil)
-        case .array where tokens.count == 5 && reader.isString(at: 1, "pmessage"):
-            self.messageArrived(tokens[3], tokens[4], in: reader, pattern: 2)
-        case .array where tokens.count == 4:
+        let count = reader.tokens.count
+        switch reader.token(at: 0).kind {
+        case .array where count == 4 && reader.isString(at: 1, "message"):
+            self.messageArrived(reader.token(at: 2), reader.token(at: 3), in: reader, pattern: nil)
+        case .array where count == 5 && reader.isString(at: 1, "pmessage"):
+            self.messageArrived(reader.token(at: 3), reader.token(at: 4), in: reader, pattern: 2)
+        case .array where count == 4:
             guard let verb = Self.verb(reader) else { throw self.unexpected(reader) }
             self.perform(try self.plan.confirmationReceived(verb, name: reader.text(at: 2)))
-        case .array where tokens.count == 3 && reader.isString(at: 1, "pong"):
+        case .array where count == 3 && reader.isString(at: 1, "pong"):
             try self.plan.pongReceived()
         case .status where reader.text(at: 0) == "PONG":
             // Redis answers like this as long as nothing is subscribed.
@@ -87,7 +87,7 @@ final class SubscriptionRole: IngressRole {
     }
 
     private func messageArrived(_ name: ReplyToken, _ payload: ReplyToken, in reader: ReplyReader, pattern: Int?) {
-        let text = reader.bytes.withUnsafeReadableBytes { bytes in
+        let text = reader.withBytes { bytes in
             self.names.name(UnsafeRawBufferPointer(rebasing: bytes[name.start..<name.start + name.length]))
         }
         if self.plan.hasOverlap {

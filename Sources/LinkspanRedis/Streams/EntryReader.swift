@@ -34,13 +34,13 @@ struct EntryReader {
             throw Self.violation
         }
         var index = 4
+        var lastID: Int?
         for _ in 0..<tokens[3].length {
             guard index + 2 < tokens.count, tokens[index].kind == .array, tokens[index + 1].kind == .string else {
                 throw Self.violation
             }
-            guard let id = EntryID(reader.text(at: index + 1)) else { throw Self.violation }
             summary.entries += 1
-            summary.last = id
+            lastID = index + 1
             let fields = tokens[index + 2]
             index += 3
             // A deleted entry may come without fields.
@@ -53,6 +53,10 @@ struct EntryReader {
             }
             index += fields.length
         }
+        if let lastID {
+            guard let id = EntryID(reader.text(at: lastID)) else { throw Self.violation }
+            summary.last = id
+        }
         return summary
     }
 
@@ -61,11 +65,11 @@ struct EntryReader {
     }
 
     private mutating func entry(_ reader: ReplyReader, _ fields: Range<Int>) -> StreamEntry? {
-        reader.bytes.withUnsafeReadableBytes { bytes in
+        reader.withBytes { bytes in
             var (name, data): (ReplyToken?, ReplyToken?)
             var header = HeaderFields()
             for index in stride(from: fields.lowerBound, to: fields.upperBound, by: 2) {
-                let (key, value) = (reader.tokens[index], reader.tokens[index + 1])
+                let (key, value) = (reader.token(at: index), reader.token(at: index + 1))
                 guard key.kind == .string, value.kind == .string else { return nil }
                 let text = UnsafeRawBufferPointer(rebasing: bytes[value.start..<value.start + value.length])
                 switch key.length {

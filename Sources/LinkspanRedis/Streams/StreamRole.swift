@@ -34,7 +34,7 @@ final class StreamRole: IngressRole {
     }
 
     /// Entries asked for at once, adapted so that a reply stays near ``replyBytes``.
-    private static let counts = 10...1000
+    private static let counts = 10...10_000
     private static let replyBytes = 2 << 20
     /// A note of the position outlives an instance that is gone by this many seconds: a week.
     private static let noteLifetime = "604800"
