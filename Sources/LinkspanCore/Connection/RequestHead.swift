@@ -143,7 +143,8 @@ public struct RequestHead: Sendable, Hashable {
 
     /// Where the return before the next line feed stands; nil when the line feed is bare.
     private static func endOfLine(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
-        guard let feed = bytes[start...].firstIndex(of: UInt8(ascii: "\n")), feed > start, bytes[feed - 1] == 0x0D else {
+        guard let feed = bytes[start...].firstIndex(of: UInt8(ascii: "\n")), feed > start, bytes[feed - 1] == 0x0D
+        else {
             return nil
         }
         return feed - 1

@@ -27,8 +27,7 @@ public struct UpgradeRefusal: Sendable, Hashable {
     public var contentType = "text/plain; charset=utf-8"
     public var fields: [HTTPField] = []
 
-    public init(status: Int, reason: String, body: String, contentType: String? = nil, fields: [HTTPField] = [])
-    {
+    public init(status: Int, reason: String, body: String, contentType: String? = nil, fields: [HTTPField] = []) {
         self.status = status
         self.reason = reason
         self.body = body

@@ -24,17 +24,17 @@ final class ClientConnection: ChannelInboundHandler {
 
     let loop: ServerLoop
     var server: ServerContext { self.loop.context }
-    private(set) var slot = -1
-    var stage = Stage.request
+    @exclusivity(unchecked) private(set) var slot = -1
+    @exclusivity(unchecked) var stage = Stage.request
     var context: ChannelHandlerContext?
-    var machine: ConnectionStateMachine?
+    @exclusivity(unchecked) var machine: ConnectionStateMachine?
 
     // Inbound.
-    var parser: WebSocketFrameParser
+    @exclusivity(unchecked) var parser: WebSocketFrameParser
     /// What came and was not handled yet: an incomplete frame, or anything while reading is paused.
-    var unread: ByteBuffer?
-    var pauses: PauseReasons = []
-    var rate: PublishRate?
+    @exclusivity(unchecked) var unread: ByteBuffer?
+    @exclusivity(unchecked) var pauses: PauseReasons = []
+    @exclusivity(unchecked) var rate: PublishRate?
     var rateEnds = NIODeadline.distantFuture
 
     // Outbound; see ClientConnection+Outbound.

@@ -13,17 +13,17 @@ internal import NIOCore
 final class ChannelOwner {
     private let context: ServerContext
     private let loop: Int
-    private var names = NameTable()
-    private var channels: ContiguousArray<OwnedChannel?> = []
+    @exclusivity(unchecked) private var names = NameTable()
+    @exclusivity(unchecked) private var channels: ContiguousArray<OwnedChannel?> = []
     private var nextEpoch: UInt64
     private var sweepThreshold: Int
     private var observers: [any BrokerObserver] = []
 
     // What this turn brought.
-    private var dirty: ContiguousArray<Int32> = []
+    @exclusivity(unchecked) private var dirty: ContiguousArray<Int32> = []
     private var departures: [Departure] = []
     private var departureBytes: ByteBuffer?
-    private var pool = FrameBlockPool()
+    @exclusivity(unchecked) private var pool = FrameBlockPool()
 
     /// A message that leaves for bridges or observers at the end of the turn.
     private struct Departure {

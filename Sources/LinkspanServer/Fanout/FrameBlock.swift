@@ -8,9 +8,9 @@ internal import LinkspanWire
 ///
 /// Sendable without a lock: it belongs to one loop at a time. The loop that filled it gives it away whole and keeps no reference.
 final class FrameBlock: @unchecked Sendable {
-    private(set) var base: UnsafeMutableRawPointer
-    private(set) var capacity: Int
-    private(set) var count = 0
+    @exclusivity(unchecked) private(set) var base: UnsafeMutableRawPointer
+    @exclusivity(unchecked) private(set) var capacity: Int
+    @exclusivity(unchecked) private(set) var count = 0
 
     init(capacity: Int = 4096) {
         self.base = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)

@@ -16,15 +16,15 @@ final class OwnedChannel {
     let routes: [EgressRoute]
     /// With `sequence` the identity of a message; see ``ChannelOwner`` for why it is not simply the start of the instance.
     let epoch: UInt64
-    private(set) var sequence: UInt64 = 0
-    private(set) var audience: [Audience] = []
+    @exclusivity(unchecked) private(set) var sequence: UInt64 = 0
+    @exclusivity(unchecked) private(set) var audience: [Audience] = []
     /// Of messages that other instances published here.
     var windows: OriginWindows?
-    var lastUsed: NIODeadline
+    @exclusivity(unchecked) var lastUsed: NIODeadline
 
     /// The frames of this turn, for everybody who is subscribed at its end.
-    var frames: FrameBlock?
-    var frameCount = 0
+    @exclusivity(unchecked) var frames: FrameBlock?
+    @exclusivity(unchecked) var frameCount = 0
 
     init(name: ChannelName, epoch: UInt64, routes: [EgressRoute], now: NIODeadline) {
         self.name = name

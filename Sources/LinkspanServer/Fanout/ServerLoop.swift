@@ -16,9 +16,9 @@ final class ServerLoop {
     let owner: ChannelOwner
     let turn: Turn
     private let inbox: LoopInbox
-    private var outboxes: ContiguousArray<OwnerBatch?>
-    private var hasOutgoing = false
-    private var isTurnScheduled = false
+    @exclusivity(unchecked) private var outboxes: ContiguousArray<OwnerBatch?>
+    @exclusivity(unchecked) private var hasOutgoing = false
+    @exclusivity(unchecked) private var isTurnScheduled = false
     private var spareWork: [LoopWork] = []
     private var upkeep: RepeatedTask?
 

@@ -14,9 +14,9 @@ final class Shard {
     /// Set right after both were made; they live and end together.
     unowned var loop: ServerLoop!
 
-    private var connections = ConnectionSlots()
-    private var names = NameTable()
-    private var subscriptions = SubscriptionTable()
+    @exclusivity(unchecked) private var connections = ConnectionSlots()
+    @exclusivity(unchecked) private var names = NameTable()
+    @exclusivity(unchecked) private var subscriptions = SubscriptionTable()
     private var wheel: TimerWheel
     private var ticking: RepeatedTask?
     private var due: ContiguousArray<TimerWheel.Entry> = []
@@ -25,11 +25,11 @@ final class Shard {
     private var generator = SystemRandomNumberGenerator()
 
     // What this turn has gathered.
-    private var staged: ContiguousArray<(frames: FrameBlock, isOwners: Bool)> = []
-    private var answers = FrameBlock()
-    private var segments: ContiguousArray<Segment> = []
-    private var touched: ContiguousArray<Int32> = []
-    private var vectors: ContiguousArray<iovec> = []
+    @exclusivity(unchecked) private var staged: ContiguousArray<(frames: FrameBlock, isOwners: Bool)> = []
+    @exclusivity(unchecked) private var answers = FrameBlock()
+    @exclusivity(unchecked) private var segments: ContiguousArray<Segment> = []
+    @exclusivity(unchecked) private var touched: ContiguousArray<Int32> = []
+    @exclusivity(unchecked) private var vectors: ContiguousArray<iovec> = []
     private var finishing: ContiguousArray<ClientConnection> = []
 
     /// A stretch of bytes for one connection; they form a list per connection.

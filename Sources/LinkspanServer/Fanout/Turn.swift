@@ -5,14 +5,15 @@ internal import NIOCore
 ///
 /// The loop reuses one object, so a turn allocates only for what leaves the loop.
 final class Turn {
-    private(set) var now: NIODeadline
+    @exclusivity(unchecked) private(set) var now: NIODeadline
     /// Milliseconds since 1970.
     private(set) var wallClock: UInt64
 
     /// For the shard of this loop, in order.
-    var local: ContiguousArray<(channel: ShardChannel, frames: FrameBlock, frameCount: Int)> = []
+    @exclusivity(unchecked) var local: ContiguousArray<(channel: ShardChannel, frames: FrameBlock, frameCount: Int)> =
+        []
     /// For the shards of other loops, by loop.
-    private(set) var remote: ContiguousArray<DeliveryBatch?>
+    @exclusivity(unchecked) private(set) var remote: ContiguousArray<DeliveryBatch?>
     private(set) var finished: [(progress: IngressProgress, tally: IngressTally)] = []
 
     init(loops: Int, now: NIODeadline, wallClock: UInt64) {
