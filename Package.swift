@@ -130,7 +130,7 @@ let package = Package(
             name: "LinkspanServerTests",
             dependencies: [
                 "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "LinkspanBridgeTesting",
-                "TestSupport", nioCore, nioPosix, logging, lifecycle,
+                "TestSupport", nioCore, nioPosix, nioSSL, logging, lifecycle,
             ], swiftSettings: strict),
         .testTarget(
             name: "LinkspanConfigTests",

@@ -3,6 +3,7 @@ public import LinkspanCore
 public import Logging
 public import NIOCore
 internal import NIOPosix
+public import NIOSSL
 public import ServiceLifecycle
 internal import Synchronization
 
@@ -21,11 +22,12 @@ public final class LinkspanServer: Service {
     private let logger: Logger
     private let inboxes: [LoopInbox]
     private let loopCounters: [LoopCounters]
-    private let congestion: Congestion
+    let congestion: Congestion
     private let state: Mutex<State>
 
     private struct State {
         var bridgePlane: (any BridgePlane)?
+        var tls: NIOSSLContext?
         var bridgeHealth: @Sendable () -> [BridgeStatus] = { [] }
         var address: Result<SocketAddress, any Error>?
         var waiters: [CheckedContinuation<SocketAddress, any Error>] = []
@@ -60,6 +62,19 @@ public final class LinkspanServer: Service {
             precondition(!state.hasRun, "bridges are attached before the server runs")
             state.bridgePlane = bridgePlane
             state.bridgeHealth = health
+        }
+    }
+
+    /// Serves clients over TLS only (`wss:`).
+    ///
+    /// What a turn has for a connection is then encrypted for it alone, which costs several times what a plain socket does.
+    /// - Precondition: ``run()`` was not called yet.
+    /// - Throws: what is wrong with the certificate or the key.
+    public func attach(tls configuration: TLSConfiguration) throws {
+        let tls = try NIOSSLContext(configuration: configuration)
+        self.state.withLock { state in
+            precondition(!state.hasRun, "TLS is attached before the server runs")
+            state.tls = tls
         }
     }
 
@@ -128,13 +143,13 @@ public final class LinkspanServer: Service {
         precondition(!hasRun, "a server runs once")
         return ServerContext(
             settings: self.settings, instance: self.instance, epoch: WallClock.milliseconds(), bridgePlane: bridgePlane,
-            health: { self.health }, logger: self.logger, inboxes: self.inboxes, counters: self.loopCounters,
-            congestion: self.congestion)
+            health: { self.health }, inboxes: self.inboxes, counters: self.loopCounters, congestion: self.congestion)
     }
 
     private func listen(_ loops: ServerLoops, group: MultiThreadedEventLoopGroup) async throws -> any Channel {
         do {
-            let listener = try await ClientListener.bind(loops: loops, settings: self.settings, group: group)
+            let tls = self.state.withLock { $0.tls }
+            let listener = try await ClientListener.bind(loops: loops, settings: self.settings, tls: tls, group: group)
             guard let address = listener.localAddress else { throw ChannelError.unknownLocalAddress }
             self.settle(.success(address))
             return listener

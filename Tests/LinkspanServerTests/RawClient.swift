@@ -1,6 +1,7 @@
 import LinkspanWire
 import NIOCore
 import NIOPosix
+import NIOSSL
 import Synchronization
 import TestSupport
 
@@ -25,15 +26,24 @@ final class RawClient: Sendable {
     }
 
     /// A TCP connection on which nothing was sent yet.
-    /// - Parameter answersClose: whether a close frame is answered in kind, as every library does.
+    /// - Parameters:
+    ///   - answersClose: whether a close frame is answered in kind, as every library does.
+    ///   - tls: nil for a plain connection.
     static func connect(
-        _ address: SocketAddress, isReading: Bool = true, answersClose: Bool = true
+        _ address: SocketAddress, isReading: Bool = true, answersClose: Bool = true, tls: NIOSSLContext? = nil
     ) async throws -> RawClient {
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .channelOption(.autoRead, value: false)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .connect(to: address).get()
         let client = RawClient(channel: channel)
+        if let tls {
+            let eventLoop = channel.eventLoop
+            try await eventLoop.submit {
+                try channel.pipeline.syncOperations.addHandler(
+                    NIOSSLClientHandler(context: tls, serverHostname: "localhost"))
+            }.get()
+        }
         let handler = RawClientHandler(log: client.log, answersClose: answersClose)
         try await channel.pipeline.addHandler(handler).get()
         if isReading { try await channel.setOption(.autoRead, value: true).get() }
@@ -42,17 +52,20 @@ final class RawClient: Sendable {
 
     /// A WebSocket, upgraded.
     static func open(
-        _ address: SocketAddress, path: String = "/socketcluster/", fields: String = "", answersClose: Bool = true
+        _ address: SocketAddress, path: String = "/socketcluster/", fields: String = "", answersClose: Bool = true,
+        tls: NIOSSLContext? = nil
     ) async throws -> RawClient {
-        let client = try await self.connect(address, answersClose: answersClose)
+        let client = try await self.connect(address, answersClose: answersClose, tls: tls)
         try await client.send(bytes: Array(RawClient.request(path: path, fields: fields).utf8))
         _ = try await client.next("upgrade")
         return client
     }
 
     /// A WebSocket after the handshake.
-    static func ready(_ address: SocketAddress, answersClose: Bool = true) async throws -> RawClient {
-        let client = try await self.open(address, answersClose: answersClose)
+    static func ready(
+        _ address: SocketAddress, answersClose: Bool = true, tls: NIOSSLContext? = nil
+    ) async throws -> RawClient {
+        let client = try await self.open(address, answersClose: answersClose, tls: tls)
         try await client.send(##"{"event":"#handshake","data":{"authToken":null},"cid":1}"##)
         _ = try await client.nextText("handshake's answer") { $0.contains("isAuthenticated") }
         return client

@@ -3,11 +3,12 @@ import LinkspanCore
 import LinkspanServer
 import Logging
 import NIOCore
+import NIOSSL
 
 /// Runs `body` beside a server on a free loopback port, and stops the server after it.
 func withServer(
     bridgePlane: (any BridgePlane)? = nil, instance: InstanceID = InstanceID("test-1")!,
-    _ change: (inout ServerSettings) -> Void = { _ in },
+    _ change: (inout ServerSettings) -> Void = { _ in }, tls: TLSConfiguration? = nil,
     _ body: (LinkspanServer, SocketAddress) async throws -> Void
 ) async throws {
     var settings = ServerSettings()
@@ -16,6 +17,7 @@ func withServer(
     settings.eventLoops = 2
     change(&settings)
     let server = LinkspanServer(settings: settings, instance: instance, bridgePlane: bridgePlane, logger: .quiet)
+    if let tls { try server.attach(tls: tls) }
     let running = Task { try await server.run() }
     do {
         try await body(server, try await server.address)

@@ -12,7 +12,7 @@ extension ClientConnection {
     /// Bytes that wait for this connection in our memory.
     var queuedBytes: Int { self.inFlightBytes + (self.backlog?.readableBytes ?? 0) }
 
-    /// The socket, when nothing in the pipeline has to see what is written; -1 behind TLS.
+    /// The socket; -1 where there is none.
     ///
     /// NIO closes it and calls `channelInactive`, where the slot forgets it, in one go on this loop; it is never used after that.
     func directDescriptor(of context: ChannelHandlerContext) -> CInt {

@@ -50,8 +50,12 @@ final class ClientConnection: ChannelInboundHandler {
     /// Whether it ever completed a handshake.
     private var wasClient = false
 
-    init(loop: ServerLoop) {
+    private let writesDirectly: Bool
+
+    /// - Parameter writesDirectly: whether nothing else in the pipeline has to see what is written, as TLS has.
+    init(loop: ServerLoop, writesDirectly: Bool) {
         self.loop = loop
+        self.writesDirectly = writesDirectly
         self.parser = WebSocketFrameParser(
             sender: .client,
             limits: WebSocketFrameParser.Limits(messageBytes: loop.context.settings.limits.messageBytes),
@@ -74,7 +78,7 @@ final class ClientConnection: ChannelInboundHandler {
             context.close(promise: nil)
             return
         }
-        self.descriptor = self.directDescriptor(of: context)
+        if self.writesDirectly { self.descriptor = self.directDescriptor(of: context) }
         self.updateDirectWay()
         self.requestEnds = .now() + self.server.rules.handshakeTimeout
         self.reschedule()

@@ -42,7 +42,7 @@ final class ChannelOwner {
         self.sweepThreshold = context.ownedChannelLimit
     }
 
-    var isIdle: Bool { self.dirty.isEmpty && self.departures.isEmpty }
+    var channelCount: Int { self.names.count }
 
     // MARK: Publishing
 

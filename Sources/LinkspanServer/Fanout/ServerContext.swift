@@ -1,7 +1,6 @@
 internal import LinkspanBridgeKit
 internal import LinkspanCore
 internal import LinkspanWire
-internal import Logging
 internal import NIOCore
 internal import Synchronization
 
@@ -19,7 +18,6 @@ final class ServerContext: Sendable {
     let hopGuard: HopGuard
     let bridgePlane: (any BridgePlane)?
     let health: @Sendable () -> HealthReport
-    let logger: Logger
     let inboxes: [LoopInbox]
     let counters: [LoopCounters]
     let congestion: Congestion
@@ -31,7 +29,7 @@ final class ServerContext: Sendable {
 
     init(
         settings: ServerSettings, instance: InstanceID, epoch: UInt64, bridgePlane: (any BridgePlane)?,
-        health: @escaping @Sendable () -> HealthReport, logger: Logger,
+        health: @escaping @Sendable () -> HealthReport,
         inboxes: [LoopInbox], counters: [LoopCounters], congestion: Congestion
     ) {
         self.settings = settings
@@ -45,7 +43,6 @@ final class ServerContext: Sendable {
         self.hopGuard = HopGuard(instance: instance)
         self.bridgePlane = bridgePlane
         self.health = health
-        self.logger = logger
         self.inboxes = inboxes
         self.counters = counters
         self.congestion = congestion

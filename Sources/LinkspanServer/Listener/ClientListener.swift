@@ -2,12 +2,13 @@ internal import LinkspanCore
 internal import LinkspanWire
 internal import NIOCore
 internal import NIOPosix
+internal import NIOSSL
 
 /// Opens the client port.
 enum ClientListener {
     /// One loop accepts and gives the connections to all loops in turn, so that each has its share however few they are.
     static func bind(
-        loops: ServerLoops, settings: ServerSettings, group: MultiThreadedEventLoopGroup
+        loops: ServerLoops, settings: ServerSettings, tls: NIOSSLContext?, group: MultiThreadedEventLoopGroup
     ) async throws -> any Channel {
         try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4096)
@@ -18,7 +19,9 @@ enum ClientListener {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let loop = loops.loop(of: channel.eventLoop)
-                    try channel.pipeline.syncOperations.addHandler(ClientConnection(loop: loop))
+                    let pipeline = channel.pipeline.syncOperations
+                    if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
+                    try pipeline.addHandler(ClientConnection(loop: loop, writesDirectly: tls == nil))
                 }
             }
             .bind(host: settings.host, port: settings.port)
