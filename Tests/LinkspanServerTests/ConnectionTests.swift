@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct ConnectionTests {
     @Test func `a handshake that does not come in time closes with 4005`() async throws {
-        try await withServer({ $0.timing.handshakeTimeout = .milliseconds(150) }) { server, address in
+        try await withServer({ $0.timing.handshakeTimeout = .seconds(1) }) { server, address in
             let client = try await RawClient.open(address)
             #expect(try await client.closeCode() == 4005)
             try await client.disconnected()
@@ -26,15 +26,15 @@ import Testing
         pong: String, ping: String
     ) async throws {
         try await withServer({
-            $0.timing.pingInterval = .milliseconds(100)
-            $0.timing.pingTimeout = .milliseconds(300)
+            $0.timing.pingInterval = .milliseconds(300)
+            $0.timing.pingTimeout = .seconds(3)
         }) { _, address in
             let client = try await RawClient.ready(address)
             #expect(try await client.next("first ping") == .text(""))
             #expect(try await client.next("second ping") == .text("#1"))
             try await client.send(pong)
-            // Ten intervals are more than three timeouts.
-            for _ in 0..<10 {
+            // Twelve intervals are longer than the timeout.
+            for _ in 0..<12 {
                 #expect(try await client.next("ping") == .text(ping))
                 try await client.send(pong)
             }
@@ -55,7 +55,7 @@ import Testing
     }
 
     @Test func `a client that does not answer our close is cut`() async throws {
-        try await withServer({ $0.timing.handshakeTimeout = .milliseconds(100) }) { _, address in
+        try await withServer({ $0.timing.handshakeTimeout = .seconds(1) }) { _, address in
             let client = try await RawClient.open(address, answersClose: false)
             #expect(try await client.closeCode() == 4005)
             try await client.disconnected()
