@@ -8,7 +8,9 @@ internal import NIOPosix
 /// docs of the options are in ``options``.
 public struct RedisBridge: Bridge {
     public static let kind = "redis"
-    public static let schemes = ["redis": 6379, "rediss": 6379]
+    /// One server, with `+sentinel` a Sentinel that knows it (the path names the service), with `+cluster` any node of a cluster; `rediss`
+    /// means TLS.
+    public static let schemes = Discovery.schemes
     public static var options: [OptionDeclaration] { RedisOptions.declarations }
     public static let defaultNameTemplate = "sc/{channel}"
     /// Names in Redis are any bytes; patterns escape their own special characters.
@@ -62,10 +64,19 @@ public struct RedisBridge: Bridge {
         _ link: BridgeLink, on eventLoop: any EventLoop, makeRoles: @escaping MakeRoles<Ingress>
     ) async throws {
         let options = self.redis
+        let discovery = Discovery(url: link.upstream, options: options, eventLoop: eventLoop)
+        let server: UpstreamURL
+        do {
+            server = try await discovery.server()
+        } catch is CancellationError {
+            return
+        }
+        let login = options.login(mustBePrimary: discovery.mustBePrimary)
         let session = try await eventLoop.submit {
             NIOLoopBound(
-                LinkSession(link: link, options: options, eventLoop: eventLoop, makeRoles: makeRoles),
-                eventLoop: eventLoop)
+                LinkSession(
+                    link: link, server: server, login: login, options: options, eventLoop: eventLoop,
+                    makeRoles: makeRoles), eventLoop: eventLoop)
         }.get()
         try await withTaskCancellationHandler {
             try await eventLoop.flatSubmit { session.value.start() }.get()

@@ -18,6 +18,9 @@ protocol IngressRole: ConnectionRole {
 /// Confined to its event loop. Ends when either connection ends.
 final class LinkSession<Ingress: IngressRole> {
     private let link: BridgeLink
+    /// Who was found at the upstream's URL.
+    private let server: UpstreamURL
+    private let login: Login
     private let options: RedisOptions
     private let eventLoop: any EventLoop
     private var done: EventLoopPromise<Void>?
@@ -36,10 +39,12 @@ final class LinkSession<Ingress: IngressRole> {
 
     /// - Parameter makeRoles: called once, at the start; the roles may call ``pump()``, and hold the session weakly or unowned.
     init(
-        link: BridgeLink, options: RedisOptions, eventLoop: any EventLoop,
+        link: BridgeLink, server: UpstreamURL, login: Login, options: RedisOptions, eventLoop: any EventLoop,
         makeRoles: @escaping (LinkSession) -> (EgressRole, Ingress)
     ) {
         self.link = link
+        self.server = server
+        self.login = login
         self.options = options
         self.eventLoop = eventLoop
         self.makeRoles = makeRoles
@@ -50,19 +55,19 @@ final class LinkSession<Ingress: IngressRole> {
         if self.isLeaving { return self.eventLoop.makeSucceededVoidFuture() }
         let transport: Transport
         do throws(UpstreamError) {
-            transport = try Transport(url: self.link.upstream, options: self.options, eventLoop: self.eventLoop)
+            transport = try Transport(url: self.server, options: self.options, eventLoop: self.eventLoop)
         } catch {
             return self.eventLoop.makeFailedFuture(error)
         }
         let done = self.eventLoop.makePromise(of: Void.self)
         self.done = done
         let (egress, ingress) = self.makeRoles(self)
-        self.egress = self.handler(egress, name: "the command connection to \(self.link.upstream)") { [unowned self] in
+        self.egress = self.handler(egress, name: "the command connection to \(self.server)") { [unowned self] in
             self.facts = $0
             self.connectionReady()
         }
         egress.connection = self.egress
-        self.ingress = self.handler(ingress, name: "the receiving connection to \(self.link.upstream)") {
+        self.ingress = self.handler(ingress, name: "the receiving connection to \(self.server)") {
             [unowned self] _ in
             ingress.start { [unowned self] resumesSession in
                 self.resumesSession = resumesSession
@@ -74,11 +79,11 @@ final class LinkSession<Ingress: IngressRole> {
         self.deadline = self.eventLoop.assumeIsolated().scheduleTask(in: limit) {
             self.end(
                 UpstreamError(
-                    .unreachable, "\(self.link.upstream) did not let us in within \(Double(limit.nanoseconds) / 1e9) s")
+                    .unreachable, "\(self.server) did not let us in within \(Double(limit.nanoseconds) / 1e9) s")
             )
         }
-        transport.connect(self.egress, name: "\(self.link.upstream)")
-        transport.connect(self.ingress, name: "\(self.link.upstream)")
+        transport.connect(self.egress, name: "\(self.server)")
+        transport.connect(self.ingress, name: "\(self.server)")
         return done.futureResult
     }
 
@@ -113,7 +118,7 @@ final class LinkSession<Ingress: IngressRole> {
         _ role: Role, name: String, isOpen: @escaping (UpstreamFacts) -> Void
     ) -> ReplyHandler<Role> {
         ReplyHandler(
-            role: role, name: name, login: self.options.login(),
+            role: role, name: name, login: self.login,
             liveness: Liveness(interval: self.options.pingInterval, timeout: self.options.pingTimeout, now: .now()),
             isOpen: isOpen, ended: { [unowned self] in self.ended($0) })
     }

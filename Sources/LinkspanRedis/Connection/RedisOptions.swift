@@ -95,15 +95,22 @@ struct RedisOptions: Sendable {
             problem("client_name", "Redis allows no spaces, controls or non-ASCII characters in a client's name", nil)
         }
         if self.stream.isEmpty { problem("stream", "the key of the stream is empty", nil) }
+        for url in settings.urls where url.scheme.hasSuffix("+sentinel") && url.path == nil {
+            problem("", "\(url) names no service", "write the name of the primary as path, such as \(url)/mymaster")
+        }
+        if settings.urls.contains(where: { $0.scheme.hasSuffix("+cluster") }), self.database != 0 {
+            problem("database", "a Redis Cluster has only database 0", nil)
+        }
         if settings.username != nil, settings.password == nil {
             problem("", "a user name without a password", "give the password, or leave out the user name")
         }
         if !problems.isEmpty { throw ConfigurationError(problems) }
     }
 
-    func login() -> Login {
+    func login(withCredentials hasCredentials: Bool = true, mustBePrimary: Bool = false) -> Login {
         Login(
-            username: self.username, password: self.password, database: self.mode == .streams ? self.database : 0,
-            clientName: self.clientName)
+            username: hasCredentials ? self.username : nil, password: hasCredentials ? self.password : nil,
+            database: self.mode == .streams ? self.database : 0, clientName: self.clientName,
+            mustBePrimary: mustBePrimary)
     }
 }
