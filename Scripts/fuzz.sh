@@ -15,7 +15,7 @@ swiftc "${options[@]}" -emit-library -static -emit-module -emit-module-path "$fo
     -module-name LinkspanWire -o "$folder/libLinkspanWire.a" $(find Sources/LinkspanWire -name '*.swift')
 swiftc "${options[@]}" -module-name WireFuzzer -I "$folder" -o "$folder/wire-fuzzer" \
     Tests/Fuzz/WireFuzzer.swift "$tests/WireInvariants.swift" "$tests/FrameFeed.swift" \
-    "$folder/libLinkspanWire.a" -lm
+    "$folder/libLinkspanWire.a"
 
 # Swift's own crash report would keep libFuzzer from writing the input down.
 SWIFT_BACKTRACE=enable=no "$folder/wire-fuzzer" -max_total_time="$seconds" -max_len=4096 -timeout=5 \

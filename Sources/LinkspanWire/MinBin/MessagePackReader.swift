@@ -144,12 +144,21 @@ struct MessagePackReader {
 
     /// As `JSON.stringify`: whole numbers without a fraction, what is no number as `null`.
     private static func write(_ value: Double, into text: inout [UInt8]) {
-        if let integer = Int64(exactly: value) {
+        if let integer = value.asInteger {
             text.put(decimal: integer)
         } else if value.isFinite {
             text.put(verbatim: value.description)
         } else {
             text.put("null")
         }
+    }
+}
+
+extension Double {
+    /// The integer that this is, if 64 bits hold it. `Int64(exactly:)` would need the C library's `trunc`.
+    var asInteger: Int64? {
+        guard self > -0x1p63, self < 0x1p63 else { return nil }
+        let integer = Int64(self)
+        return Double(integer) == self ? integer : nil
     }
 }

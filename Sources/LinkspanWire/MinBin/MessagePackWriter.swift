@@ -171,7 +171,7 @@ extension ByteSink {
             self.put(0xC0)
             return
         }
-        if let integer = Int64(exactly: double), (Int64(Int32.min)...Int64(UInt32.max)).contains(integer) {
+        if let integer = double.asInteger, (Int64(Int32.min)...Int64(UInt32.max)).contains(integer) {
             self.putMessagePackInteger(integer)
             return
         }
