@@ -68,7 +68,8 @@ extension ByteSink {
         }
     }
 
-    /// `string` between quotes, escaped as `JSON.stringify` does: `\"`, `\\`, the five short escapes and `\u00xx`, nothing else.
+    /// `string` between quotes, escaped as `JSON.stringify` does: `\"`, `\\`, the five short escapes and `\u00xx`,
+    /// nothing else.
     public mutating func putJSONString(_ string: String) {
         self.put(UInt8(ascii: "\""))
         var copy = string

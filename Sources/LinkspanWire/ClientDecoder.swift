@@ -1,8 +1,8 @@
 /// Reads what clients send: text messages, and binary messages that hold the same JSON.
 ///
-/// Strict about JSON and lenient about packets, as socketcluster-server 19 is (`serversocket.js`, sc-formatter). A packet that decodes is
-/// valid UTF-8 throughout; only a text message that comes out as ``ClientPacket/raw(_:)`` still needs that check. Nothing is
-/// allocated except for call IDs that are no plain integers.
+/// Strict about JSON and lenient about packets, as socketcluster-server 19 is (`serversocket.js`, sc-formatter). A
+/// packet that decodes is valid UTF-8 throughout; only a text message that comes out as ``ClientPacket/raw(_:)`` still
+/// needs that check. Nothing is allocated except for call IDs that are no plain integers.
 public struct ClientDecoder: Hashable, Sendable {
     public let limits: DecodingLimits
 

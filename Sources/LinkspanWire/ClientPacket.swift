@@ -7,7 +7,8 @@ public enum ClientMessage: Hashable, Sendable {
     case batch(PacketBatch)
 }
 
-/// What a client asks for. Reports facts and judges none: which of them end a connection or draw an error is up to the state machine.
+/// What a client asks for. Reports facts and judges none: which of them end a connection or draw an error is up to the
+/// state machine.
 public enum ClientPacket: Hashable, Sendable {
     /// `#handshake`. `authToken` is nil when absent or `null`, else any JSON value.
     case handshake(authToken: JSONValue?, callID: CallID?)

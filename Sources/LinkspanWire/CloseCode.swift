@@ -1,6 +1,7 @@
 /// Why a WebSocket connection ends: the registry of every code that we send or know.
 ///
-/// Frames with a code of the protocol carry no reason; the peer fills in the text from its own table (socketcluster-server `serversocket.js`, sc-errors).
+/// Frames with a code of the protocol carry no reason; the peer fills in the text from its own table
+/// (socketcluster-server `serversocket.js`, sc-errors).
 public struct CloseCode: RawRepresentable, Hashable, Sendable {
     public let rawValue: UInt16
 

@@ -33,7 +33,8 @@ extension JSONReader {
         return fields
     }
 
-    /// Checks the whole array, so that a fault in its last element spoils its first as well: the array is one JSON text.
+    /// Checks the whole array, so that a fault in its last element spoils its first as well: the array is one JSON
+    /// text.
     mutating func wholeBatch() throws(JSONError) -> PacketBatch {
         self.position &+= 1
         var batch = PacketBatch(count: 0, position: self.position)

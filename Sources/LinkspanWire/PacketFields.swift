@@ -1,11 +1,13 @@
-/// The keys of a packet that mean something, in either direction; of a repeated key the last counts, unknown ones are passed over.
+/// The keys of a packet that mean something, in either direction; of a repeated key the last counts, unknown ones are
+/// passed over.
 struct PacketFields {
     var event: JSONValue?
     var data: JSONValue?
     var callID: JSONValue?
     var responseID: JSONValue?
     var error: JSONValue?
-    /// The keys of `data`, taken down in the same pass: `event` may come after it, so they are looked at for every event.
+    /// The keys of `data`, taken down in the same pass: `event` may come after it, so they are looked at for every
+    /// event.
     var inner = DataFields()
 
     init() {}
@@ -35,7 +37,7 @@ struct PacketFields {
             self.data = try reader.scanValue(depth: depth)
             return
         }
-        guard depth < reader.maximumDepth else { throw reader.failure(.tooDeep) }
+        guard depth < reader.maximumDepth else { throw JSONError(reason: .tooDeep, offset: reader.position) }
         let start = reader.position
         try self.inner.read(&reader, depth: depth)
         self.data = JSONValue(kind: .object, range: start..<reader.position)

@@ -40,7 +40,8 @@ public struct HandshakeStatus: Hashable, Sendable {
     }
 }
 
-/// The data of `#authenticate`'s answer. A bad token is answered with ``PacketToClient/failure(_:_:)`` instead by v2; v1 sends both at once.
+/// The data of `#authenticate`'s answer. A bad token is answered with ``PacketToClient/failure(_:_:)`` instead by v2;
+/// v1 sends both at once.
 public struct AuthenticateStatus: Hashable, Sendable {
     public var isAuthenticated: Bool
     public var authError: ProtocolError?

@@ -1,6 +1,5 @@
-// Names and texts as socketcluster-server 14.7.1 (v1) and 19.1.1 (v2) send them. Clients look at `name` sometimes and at `message` hardly ever.
-
-// MARK: Subscribing and publishing
+// Names and texts as socketcluster-server 14.7.1 (v1) and 19.1.1 (v2) send them. Clients look at `name` sometimes and
+// at `message` hardly ever.
 
 extension ProtocolError {
     /// `channel` is what stood in place of the name, in the words of JavaScript (``JavaScriptText``).
@@ -18,8 +17,8 @@ extension ProtocolError {
         channel: String, socketID: String, limit: Int, dialect: Dialect
     ) -> ProtocolError {
         .broker(
-            "Failed to subscribe socket to the \(channel) channel - \(Self.cause(dialect))Socket \(socketID) tried to exceed "
-                + "the channel subscription limit of \(limit)")
+            "Failed to subscribe socket to the \(channel) channel - \(Self.cause(dialect))Socket \(socketID) "
+                + "tried to exceed the channel subscription limit of \(limit)")
     }
 
     public static func publishMalformed(channel: String, socketID: String, dialect: Dialect) -> ProtocolError {
@@ -35,16 +34,16 @@ extension ProtocolError {
         switch dialect {
         case .v1:
             .broker(
-                "Failed to unsubscribe socket from the \(channel) channel - Socket \(socketID) tried to unsubscribe from "
-                    + "an invalid channel name")
+                "Failed to unsubscribe socket from the \(channel) channel - Socket \(socketID) tried to "
+                    + "unsubscribe from an invalid channel name")
         case .v2: .invalidAction("Unsubscribe channel name was malformatted")
         }
     }
 
     public static func notSubscribed(channel: String, socketID: String, dialect: Dialect) -> ProtocolError {
         .broker(
-            "Failed to unsubscribe socket from the \(channel) channel - \(Self.cause(dialect))Socket \(socketID) tried to "
-                + "unsubscribe from a channel which it is not subscribed to")
+            "Failed to unsubscribe socket from the \(channel) channel - \(Self.cause(dialect))Socket \(socketID) "
+                + "tried to unsubscribe from a channel which it is not subscribed to")
     }
 
     /// Before the handshake, where `strictHandshake` is off.
@@ -69,10 +68,9 @@ extension ProtocolError {
     }
 }
 
-// MARK: Authentication
-
 extension ProtocolError {
-    /// `expiry` is ISO 8601 with milliseconds, as `Date.toJSON` writes it. v1 leaves `isBadToken` out of every token error.
+    /// `expiry` is ISO 8601 with milliseconds, as `Date.toJSON` writes it. v1 leaves `isBadToken` out of every token
+    /// error.
     public static func tokenExpired(expiry: String, dialect: Dialect) -> ProtocolError {
         .token("AuthTokenExpiredError", "jwt expired", [Field("expiry", .string(expiry))], isBad: true, dialect)
     }
@@ -132,11 +130,10 @@ extension ProtocolError {
     }
 }
 
-// MARK: Middleware, calls and the rest
-
 extension ProtocolError {
-    /// Middleware blocked without an error of its own. v2 names the action and the line (`inbound`, `outbound`, `handshake`, `inboundRaw`);
-    /// v1 has one word for both (`emit`, `subscribe`, `publishIn`, `publishOut`, `authenticate`, `handshakeWS`, `handshakeSC`), given as `line`.
+    /// Middleware blocked without an error of its own. v2 names the action and the line (`inbound`, `outbound`,
+    /// `handshake`, `inboundRaw`); v1 has one word for both (`emit`, `subscribe`, `publishIn`, `publishOut`,
+    /// `authenticate`, `handshakeWS`, `handshakeSC`), given as `line`.
     public static func silentlyBlocked(action: String, line: String, dialect: Dialect) -> ProtocolError {
         let message =
             switch dialect {
@@ -196,10 +193,25 @@ public enum JavaScriptText {
 
     private static func describe(_ value: JSONValue, in text: RawSpan) -> String {
         switch value.kind {
-        case .object, .array: "[object Object]"
+        case .object: "[object Object]"
+        case .array: Self.describe(array: value, in: text)
         case .string: value.string.map { $0.string(in: text) } ?? ""
         case .number, .boolean, .null:
             String(decoding: text.withUnsafeBytes { Array($0[value.range].prefix(64)) }, as: UTF8.self)
         }
     }
+
+    /// The elements with commas between them, `null` as nothing, an array inside as `[]`.
+    private static func describe(array: JSONValue, in text: RawSpan) -> String {
+        var elements: [String] = []
+        let isRead: Void? = try? JSONScanner(maximumDepth: 1024).forEachElement(of: array, in: text) { element in
+            guard elements.count < Self.elementLimit else { return }
+            let isNested = element.kind == .array
+            elements.append(element.kind == .null ? "" : isNested ? "[]" : Self.describe(element, in: text))
+        }
+        return isRead == nil ? "" : elements.joined(separator: ",")
+    }
+
+    /// An error text is no place for a long array.
+    private static let elementLimit = 16
 }

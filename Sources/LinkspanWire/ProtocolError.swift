@@ -1,4 +1,5 @@
-/// The `error` of a failed response: `name` and `message`, which clients turn back into an error object, and what it carries beside them.
+/// The `error` of a failed response: `name` and `message`, which clients turn back into an error object, and what it
+/// carries beside them.
 public struct ProtocolError: Error, Hashable, Sendable {
     public enum Value: Hashable, Sendable {
         case string(String)

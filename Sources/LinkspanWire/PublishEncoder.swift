@@ -1,6 +1,7 @@
 /// Builds the `#publish` frames of one channel: everything that depends on the channel's name alone is made once.
 ///
-/// A server frame is not masked, so every subscriber gets the same bytes. For the hot path: nothing is allocated, unless the sink grows.
+/// A server frame is not masked, so every subscriber gets the same bytes. For the hot path: nothing is allocated,
+/// unless the sink grows.
 public struct PublishEncoder: Hashable, Sendable {
     /// `{"event":"#publish","data":{"channel":"name"`
     private let head: [UInt8]

@@ -1,8 +1,10 @@
 import LinkspanWire
 
-/// The smallest server that can hold a conversation: it decodes what comes, and answers by section and verse of the protocol.
+/// The smallest server that can hold a conversation: it decodes what comes, and answers by section and verse of the
+/// protocol.
 ///
-/// No part of the product and no model of it; it lets transcripts show decoder and encoder together, as a client would see them.
+/// No part of the product and no model of it; it lets transcripts show decoder and encoder together, as a client would
+/// see them.
 struct CodecPeer {
     static let socketID = "OXZ0v2yHnQZ0AAAA"
     static let channelLimit = 2

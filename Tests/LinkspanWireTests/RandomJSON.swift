@@ -21,7 +21,8 @@ enum RandomJSON {
         }
     }
 
-    /// A document as text in the shortest form: keys unique, strings escaped as `JSON.stringify` does, numbers that 32 bits hold.
+    /// A document as text in the shortest form: keys unique, strings escaped as `JSON.stringify` does, numbers that 32
+    /// bits hold.
     static func text(using random: inout some RandomNumberGenerator, depth: Int = 0) -> String {
         switch Int.random(in: 0..<(depth > 4 ? 5 : 8), using: &random) {
         case 0: return "null"

@@ -4,9 +4,10 @@ import Testing
 
 /// Conversations that a person can read, kept in `Transcripts`.
 ///
-/// `<` is a message from the client, `=` what the decoder makes of it, `>` what the server says, `!` what the application tells it to say.
-/// `x:` in front of a message means bytes in hexadecimal, as min-bin speaks them. `~` is a close. Lines with `#` are for the reader.
-/// With `LINKSPAN_REWRITE_TRANSCRIPTS=1` the files are written anew from their `<` and `!` lines; the difference is for review.
+/// `<` is a message from the client, `=` what the decoder makes of it, `>` what the server says, `!` what the
+/// application tells it to say. `x:` in front of a message means bytes in hexadecimal, as min-bin speaks them. `~` is a
+/// close. Lines with `#` are for the reader. With `LINKSPAN_REWRITE_TRANSCRIPTS=1` the files are written anew from
+/// their `<` and `!` lines; the difference is for review.
 struct TranscriptTests {
     private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .appendingPathComponent("Transcripts")

@@ -42,14 +42,17 @@ public struct JSONScanner: Hashable, Sendable {
         }
     }
 
-    /// Calls `body` for each member of the object `value`, in the order of the text; duplicate keys come as often as they occur.
+    /// Calls `body` for each member of the object `value`, in the order of the text; duplicate keys come as often as
+    /// they occur.
     /// - Precondition: `value` is an object that was scanned in this `text`, or one of its parts.
     public func forEachMember(
         of value: JSONValue, in text: RawSpan, _ body: (_ key: StringSlice, _ member: JSONValue) -> Void
     ) throws(JSONError) {
         try text.withUnsafeBytes { bytes throws(JSONError) in
             var reader = JSONReader(bytes, maximumDepth: self.maximumDepth, position: value.range.lowerBound)
-            guard reader.current == UInt8(ascii: "{") else { throw reader.failure(.unexpectedByte) }
+            guard reader.current == UInt8(ascii: "{") else {
+                throw JSONError(reason: .unexpectedByte, offset: reader.position)
+            }
             reader.position += 1
             var isFirst = true
             while let key = try reader.nextKey(isFirst: isFirst) {
@@ -66,7 +69,9 @@ public struct JSONScanner: Hashable, Sendable {
     ) throws(JSONError) {
         try text.withUnsafeBytes { bytes throws(JSONError) in
             var reader = JSONReader(bytes, maximumDepth: self.maximumDepth, position: value.range.lowerBound)
-            guard reader.current == UInt8(ascii: "[") else { throw reader.failure(.unexpectedByte) }
+            guard reader.current == UInt8(ascii: "[") else {
+                throw JSONError(reason: .unexpectedByte, offset: reader.position)
+            }
             reader.position += 1
             var isFirst = true
             while try reader.nextElement(isFirst: isFirst) {

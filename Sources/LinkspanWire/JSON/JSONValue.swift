@@ -3,7 +3,8 @@ public enum JSONKind: UInt8, Hashable, Sendable {
     case object, array, string, number, boolean, null
 }
 
-/// Where a validated JSON value lies in its text, and what it is. Offsets are bytes from the start of the text that was scanned.
+/// Where a validated JSON value lies in its text, and what it is. Offsets are bytes from the start of the text that was
+/// scanned.
 public struct JSONValue: Hashable, Sendable {
     public var kind: JSONKind
     /// Only for strings: whether a backslash occurs.
@@ -87,17 +88,20 @@ public struct StringSlice: Hashable, Sendable {
         }
     }
 
+    @inline(__always)
     func equals(_ other: StaticString, base: UnsafePointer<UInt8>) -> Bool {
         guard self.hasEscapes else {
-            return self.range.count == other.utf8CodeUnitCount
-                && UnsafeRawBufferPointer(start: base + self.range.lowerBound, count: self.range.count)
-                    .elementsEqual(UnsafeRawBufferPointer(start: other.utf8Start, count: other.utf8CodeUnitCount))
+            guard self.range.count == other.utf8CodeUnitCount else { return false }
+            let bytes = base + self.range.lowerBound
+            for index in 0..<other.utf8CodeUnitCount where bytes[index] != other.utf8Start[index] { return false }
+            return true
         }
         return self.string(base: base).utf8
             .elementsEqual(UnsafeBufferPointer(start: other.utf8Start, count: other.utf8CodeUnitCount))
     }
 
-    /// False when an escape stands for half of a surrogate pair: such a string has no UTF-8, so it cannot name anything.
+    /// False when an escape stands for half of a surrogate pair: such a string has no UTF-8, so it cannot name
+    /// anything.
     func isRepresentable(base: UnsafePointer<UInt8>) -> Bool {
         guard self.hasEscapes else { return true }
         let raw = UnsafeBufferPointer(start: base + self.range.lowerBound, count: self.range.count)

@@ -1,4 +1,5 @@
-/// Reads MessagePack and writes what it says as JSON text. Bounded in depth and in what it writes; reads nothing past the end.
+/// Reads MessagePack and writes what it says as JSON text. Bounded in depth and in what it writes; reads nothing past
+/// the end.
 struct MessagePackReader {
     /// What the first byte of a value, and the length behind it, announce.
     enum Item {

@@ -1,6 +1,7 @@
 /// Writes JSON values as MessagePack, each in its shortest form, as sc-codec-min-bin 3 chooses it.
 struct MessagePackWriter {
-    /// What a container holds has to be said in front of it, so a first pass counts: one entry for each container, in the order in which they open.
+    /// What a container holds has to be said in front of it, so a first pass counts: one entry for each container, in
+    /// the order in which they open.
     private var counts: [Int] = []
     private var nextCount = 0
     /// Stands for a count where an object is SocketCluster's form of bytes.
@@ -93,7 +94,8 @@ struct MessagePackWriter {
         return self.counts[self.nextCount]
     }
 
-    /// The base64 text of `{"base64":true,"data":"..."}` with exactly these keys in this order, nil for any other object.
+    /// The base64 text of `{"base64":true,"data":"..."}` with exactly these keys in this order, nil for any other
+    /// object.
     private static func binary(at start: JSONReader) -> StringSlice? {
         var reader = start
         reader.position += 1
@@ -197,7 +199,8 @@ extension ByteSink {
         self.put(bigEndian: value, byteCount: byteCount)
     }
 
-    /// `short` carries counts below `shortLimit` in its own bits; longer ones follow `tag8` (where there is one), `tag16` or `tag32`.
+    /// `short` carries counts below `shortLimit` in its own bits; longer ones follow `tag8` (where there is one),
+    /// `tag16` or `tag32`.
     private mutating func putMessagePackLength(
         _ count: Int, short: UInt8 = 0, shortLimit: Int = 0, tag8: UInt8? = nil, tag16: UInt8, tag32: UInt8
     ) {

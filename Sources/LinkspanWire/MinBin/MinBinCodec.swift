@@ -18,8 +18,9 @@ public enum MinBinError: Error, Hashable, Sendable, CaseIterable {
 
 /// sc-codec-min-bin 3.0: packets in a shortened form, as MessagePack in binary frames.
 ///
-/// Transcodes to and from the JSON text of the same packet, so that everything behind it knows one format. Bytes travel in JSON as
-/// `{"base64":true,"data":".."}`. Absent values are nil in this format: an absent `data` comes back as `null`.
+/// Transcodes to and from the JSON text of the same packet, so that everything behind it knows one format. Bytes travel
+/// in JSON as `{"base64":true,"data":".."}`. Absent values are nil in this format: an absent `data` comes back as
+/// `null`.
 public struct MinBinCodec: Hashable, Sendable {
     public let limits: DecodingLimits
     /// Of the JSON text that one message becomes. Text is up to six times as long as what it was made of.
@@ -33,10 +34,9 @@ public struct MinBinCodec: Hashable, Sendable {
     private var maximumDepth: Int { min(max(self.limits.depth, 1), 1024) }
 }
 
-// MARK: To JSON
-
 extension MinBinCodec {
-    /// Appends the JSON text of one message. A string that stands alone, such as the pong `#2`, comes without quotes, as a text message would carry it.
+    /// Appends the JSON text of one message. A string that stands alone, such as the pong `#2`, comes without quotes,
+    /// as a text message would carry it.
     public func decode(_ message: RawSpan, into text: inout [UInt8]) throws(MinBinError) {
         try message.withUnsafeBytes { bytes throws(MinBinError) in
             var reader = MessagePackReader(
@@ -140,8 +140,6 @@ extension MessagePackReader {
         try self.transcode(item, depth: depth, into: &text)
     }
 }
-
-// MARK: From JSON
 
 extension MinBinCodec {
     /// Appends the message that `text` is in this format: a packet, an array of packets, or a ping or pong of v1.

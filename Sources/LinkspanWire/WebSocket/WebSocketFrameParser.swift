@@ -38,9 +38,9 @@ public enum WebSocketError: Error, Hashable, Sendable, CaseIterable {
 
 /// Reads the frames of one side of a connection (RFC 6455 5 and 7): a value without socket or clock.
 ///
-/// The caller gathers bytes and hands in all that it has; the parser takes whole frames off the front. It refuses a frame that is too big as
-/// soon as its header is there, so the caller never has to hold more than ``Limits/messageBytes`` and 14 bytes.
-/// After an error or a close it accepts nothing more.
+/// The caller gathers bytes and hands in all that it has; the parser takes whole frames off the front. It refuses a
+/// frame that is too big as soon as its header is there, so the caller never has to hold more than
+/// ``Limits/messageBytes`` and 14 bytes. After an error or a close it accepts nothing more.
 public struct WebSocketFrameParser: Sendable {
     public struct Limits: Hashable, Sendable {
         /// Bytes of one message, its fragments joined.
@@ -90,8 +90,10 @@ public struct WebSocketFrameParser: Sendable {
     }
 
     /// - Parameters:
-    ///   - allowsCompression: whether permessage-deflate was agreed on. Payloads are handed out as they came, and text in them is not checked.
-    ///   - checksText: whether text must be UTF-8 here. ``ClientDecoder`` checks what it admits, so a server may leave it to that.
+    ///   - allowsCompression: whether permessage-deflate was agreed on. Payloads are handed out as they came, and text
+    ///     in them is not checked.
+    ///   - checksText: whether text must be UTF-8 here. ``ClientDecoder`` checks what it admits, so a server may leave
+    ///     it to that.
     public init(
         sender: Sender, limits: Limits = Limits(), allowsCompression: Bool = false, checksText: Bool = true
     ) {

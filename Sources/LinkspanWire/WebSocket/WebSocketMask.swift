@@ -1,4 +1,5 @@
-/// The masking key of a client frame (RFC 6455 5.3), its first byte in the highest bits. Masking twice restores the bytes.
+/// The masking key of a client frame (RFC 6455 5.3), its first byte in the highest bits. Masking twice restores the
+/// bytes.
 public struct WebSocketMask: Hashable, Sendable {
     public var key: UInt32
 
