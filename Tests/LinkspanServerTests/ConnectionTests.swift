@@ -26,6 +26,7 @@ import Testing
         pong: String, ping: String
     ) async throws {
         try await withServer({
+            $0.timing.pingTimeoutDisabled = false
             $0.timing.pingInterval = .milliseconds(300)
             $0.timing.pingTimeout = .seconds(3)
         }) { _, address in
@@ -43,8 +44,9 @@ import Testing
 
     @Test func `a client that does not answer pings is closed with 4001, whatever else it sends`() async throws {
         try await withServer({
-            $0.timing.pingInterval = .milliseconds(100)
-            $0.timing.pingTimeout = .milliseconds(250)
+            $0.timing.pingTimeoutDisabled = false
+            $0.timing.pingInterval = .milliseconds(500)
+            $0.timing.pingTimeout = .seconds(2)
             $0.protocolChoice = .v2
         }) { _, address in
             let client = try await RawClient.ready(address)
@@ -190,8 +192,9 @@ import Testing
     @Test func `protocol 1 hears of its end before the close frame`() async throws {
         try await withServer({
             $0.protocolChoice = .v1
-            $0.timing.pingInterval = .milliseconds(100)
-            $0.timing.pingTimeout = .milliseconds(200)
+            $0.timing.pingTimeoutDisabled = false
+            $0.timing.pingInterval = .milliseconds(500)
+            $0.timing.pingTimeout = .seconds(2)
         }) { _, address in
             let client = try await RawClient.ready(address)
             #expect(try await client.nextText() == ##"{"event":"#disconnect","data":{"code":4001}}"##)

@@ -15,6 +15,8 @@ func withServer(
     settings.host = "127.0.0.1"
     settings.port = 0
     settings.eventLoops = 2
+    // Tests count what arrives; those of pings switch them on.
+    settings.timing.pingTimeoutDisabled = true
     change(&settings)
     let server = LinkspanServer(settings: settings, instance: instance, bridgePlane: bridgePlane, logger: .quiet)
     if let tls { try server.attach(tls: tls) }
