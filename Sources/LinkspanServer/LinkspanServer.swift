@@ -23,6 +23,8 @@ public final class LinkspanServer: Service {
     private let inboxes: [LoopInbox]
     private let loopCounters: [LoopCounters]
     let congestion: Congestion
+    /// Signs where the settings have no key that does; its tokens do not survive a restart.
+    private let ownKey = TokenKey(.secret(.random()))
     private let state: Mutex<State>
 
     private struct State {
@@ -32,6 +34,7 @@ public final class LinkspanServer: Service {
         var address: Result<SocketAddress, any Error>?
         var waiters: [CheckedContinuation<SocketAddress, any Error>] = []
         var hasRun = false
+        var tokens: TokenJudge?
     }
 
     /// - Parameters:
@@ -107,13 +110,50 @@ public final class LinkspanServer: Service {
             bridges: self.state.withLock { $0.bridgeHealth }())
     }
 
+    /// Verifies and signs with the keys of `settings` from now on; all else in them is read when the server starts.
+    ///
+    /// Clients that were accepted stay so. Does nothing before ``run()``.
+    /// - Throws: ``TokenKeyError`` for a key that cannot be used; the keys are then what they were.
+    public func reloadKeys(_ settings: AuthSettings) async throws {
+        let keys = try await TokenKeys(settings: settings, ownKey: self.ownKey)
+        self.state.withLock { $0.tokens }?.replaceKeys(keys)
+    }
+
+    /// Refuses the tokens of `party` from now on, and ends the connections that were opened with one: each is told to forget its token
+    /// and closed with 4104.
+    ///
+    /// Lasts as long as this instance, for the ten thousand latest revocations.
+    /// - Returns: how many connections were closed.
+    @discardableResult
+    public func revoke(_ party: RevokedParty) async -> Int {
+        guard let tokens = self.state.withLock({ $0.tokens }) else { return 0 }
+        tokens.revoke(party, now: Int64(WallClock.milliseconds() / 1000))
+        var count = 0
+        for inbox in self.inboxes {
+            count += await inbox.ask(default: 0) { loop in
+                var count = 0
+                loop.shard.forEachConnection { if $0.revoke(party) { count += 1 } }
+                return count
+            }
+        }
+        return count
+    }
+
     /// Listens and serves until the task is cancelled or the service group shuts down gracefully.
     ///
     /// Then it stops accepting, closes every client with 4101, which makes them come back spread out, and returns when they are gone, at
     /// the latest after some seconds.
-    /// - Throws: ``ListenError`` when it cannot listen.
+    /// - Throws: ``ListenError`` when it cannot listen, ``TokenKeyError`` for a key that cannot be used, `GlobError` for a permission
+    ///   whose channels are no pattern.
     public func run() async throws {
-        let context = self.makeContext()
+        let context: ServerContext
+        do {
+            context = try await self.makeContext()
+        } catch {
+            self.settle(.failure(error))
+            self.broker.stopped()
+            throw error
+        }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: self.inboxes.count)
         do {
             let loops = try await ServerLoops(context: context, group: group)
@@ -135,14 +175,17 @@ public final class LinkspanServer: Service {
         }
     }
 
-    private func makeContext() -> ServerContext {
+    private func makeContext() async throws -> ServerContext {
         let (bridgePlane, hasRun) = self.state.withLock { state in
             defer { state.hasRun = true }
             return (state.bridgePlane, state.hasRun)
         }
         precondition(!hasRun, "a server runs once")
+        let tokens = TokenJudge(keys: try await TokenKeys(settings: self.settings.auth, ownKey: self.ownKey))
+        self.state.withLock { $0.tokens = tokens }
         return ServerContext(
-            settings: self.settings, instance: self.instance, epoch: WallClock.milliseconds(), bridgePlane: bridgePlane,
+            settings: self.settings, tokens: tokens, permissions: try Permissions(self.settings.permissions),
+            instance: self.instance, epoch: WallClock.milliseconds(), bridgePlane: bridgePlane,
             health: { self.health }, inboxes: self.inboxes, counters: self.loopCounters, congestion: self.congestion)
     }
 

@@ -28,6 +28,26 @@ public struct ServerCounters: Sendable, Hashable {
     public var channels = 0
     /// Channels that owners forgot because nothing had happened in them.
     public var channelsForgotten = 0
+    /// Tokens that were believed, in handshakes and `#authenticate`.
+    public var tokensAccepted = 0
+    /// Tokens that were refused because their time was over.
+    public var tokensExpired = 0
+    /// Tokens that were refused because their time had not come.
+    public var tokensNotActive = 0
+    /// Tokens that were refused because they had been revoked.
+    public var tokensRevoked = 0
+    /// Tokens that were refused for anything else: signature, algorithm, form, audience, issuer.
+    public var tokensInvalid = 0
+    /// Tokens whose time ended while their connection was open.
+    public var tokensExpiredInSession = 0
+    /// Handshakes that were refused because they brought no valid token.
+    public var anonymousRefused = 0
+    /// Connections closed with 4104 because their token was revoked.
+    public var connectionsRevoked = 0
+    /// Subscriptions that the permissions did not grant.
+    public var subscribesDenied = 0
+    /// Publishes that the permissions did not grant.
+    public var publishesDenied = 0
 
     public static func += (sum: inout ServerCounters, other: ServerCounters) {
         for path in Self.paths { sum[keyPath: path] += other[keyPath: path] }
@@ -38,6 +58,9 @@ public struct ServerCounters: Sendable, Hashable {
             \.connectionsAccepted, \.connectionsOpen, \.handshakes, \.clientsOpen, \.publishesReceived, \.deliveries,
             \.slowSubscribersClosed, \.connectionsRefused, \.protocolFaults, \.ratePauses, \.congestionPauses,
             \.subscriptions, \.channels, \.channelsForgotten,
+            \.tokensAccepted, \.tokensExpired, \.tokensNotActive, \.tokensRevoked, \.tokensInvalid,
+            \.tokensExpiredInSession, \.anonymousRefused, \.connectionsRevoked, \.subscribesDenied,
+            \.publishesDenied,
         ]
     }
 }
@@ -72,6 +95,16 @@ final class LoopCounters: Sendable {
     let subscriptions = Counter()
     let channels = Counter()
     let channelsForgotten = Counter()
+    let tokensAccepted = Counter()
+    let tokensExpired = Counter()
+    let tokensNotActive = Counter()
+    let tokensRevoked = Counter()
+    let tokensInvalid = Counter()
+    let tokensExpiredInSession = Counter()
+    let anonymousRefused = Counter()
+    let connectionsRevoked = Counter()
+    let subscribesDenied = Counter()
+    let publishesDenied = Counter()
 
     var snapshot: ServerCounters {
         var counters = ServerCounters()
@@ -89,6 +122,16 @@ final class LoopCounters: Sendable {
         counters.subscriptions = self.subscriptions.current
         counters.channels = self.channels.current
         counters.channelsForgotten = self.channelsForgotten.current
+        counters.tokensAccepted = self.tokensAccepted.current
+        counters.tokensExpired = self.tokensExpired.current
+        counters.tokensNotActive = self.tokensNotActive.current
+        counters.tokensRevoked = self.tokensRevoked.current
+        counters.tokensInvalid = self.tokensInvalid.current
+        counters.tokensExpiredInSession = self.tokensExpiredInSession.current
+        counters.anonymousRefused = self.anonymousRefused.current
+        counters.connectionsRevoked = self.connectionsRevoked.current
+        counters.subscribesDenied = self.subscribesDenied.current
+        counters.publishesDenied = self.publishesDenied.current
         return counters
     }
 }

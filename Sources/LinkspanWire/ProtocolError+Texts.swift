@@ -50,6 +50,11 @@ extension ProtocolError {
     public static let subscribeBeforeHandshake = ProtocolError.invalidAction(
         "Cannot subscribe socket to a channel before it has completed the handshake")
 
+    /// The permissions of the server do not grant it. `action` is `subscribe` or `publish`.
+    public static func notPermitted(action: String, channel: String) -> ProtocolError {
+        .invalidAction("No permission to \(action) on channel: \(channel)")
+    }
+
     /// A channel that belongs to Linkspan itself.
     public static func reservedChannel(_ channel: String) -> ProtocolError {
         .invalidAction("Channels that begin with `$linkspan/` are reserved: \(channel)")
@@ -100,9 +105,10 @@ extension ProtocolError {
         ProtocolError(name: "AuthError", message: "Failed to deliver auth token to client - \(cause)")
     }
 
-    /// What jsonwebtoken finds wrong with a token.
+    /// What jsonwebtoken finds wrong with a token; `revoked` is ours.
     public enum TokenProblem: Hashable, Sendable {
         case missing, malformed, undecodable, unsigned, wrongSignature, wrongAlgorithm, badExpiry, badNotBefore
+        case revoked
         case wrongAudience(expected: String)
         case wrongIssuer(expected: String)
 
@@ -116,6 +122,7 @@ extension ProtocolError {
             case .wrongAlgorithm: "invalid algorithm"
             case .badExpiry: "invalid exp value"
             case .badNotBefore: "invalid nbf value"
+            case .revoked: "jwt revoked"
             case .wrongAudience(let expected): "jwt audience invalid. expected: \(expected)"
             case .wrongIssuer(let expected): "jwt issuer invalid. expected: \(expected)"
             }

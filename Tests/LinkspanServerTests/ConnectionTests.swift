@@ -170,7 +170,7 @@ import Testing
             try await client.send(##"{"event":"#authenticate","data":"a.b.c","cid":4}"##)
             #expect(
                 try await client.nextText()
-                    == #"{"rid":4,"error":{"message":"invalid signature","name":"AuthTokenInvalidError","isBadToken":true}}"#
+                    == #"{"rid":4,"error":{"message":"invalid token","name":"AuthTokenInvalidError","isBadToken":true}}"#
             )
             #expect(try await client.nextText() == ##"{"event":"#removeAuthToken"}"##)
         }

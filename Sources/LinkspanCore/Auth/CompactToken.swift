@@ -31,6 +31,8 @@ public struct CompactToken: Sendable, Hashable {
 /// Why a token is not accepted; the outcome table of SocketCluster follows from it.
 public enum TokenRefusal: Error, Sendable, Hashable {
     case notString
+    /// The signature is good, but the server was told not to believe it any more.
+    case revoked
     case problem(ProtocolError.TokenProblem)
     /// Seconds since 1970.
     case expired(at: Double)
@@ -45,6 +47,7 @@ public enum TokenRefusal: Error, Sendable, Hashable {
     public func error(_ dialect: Dialect) -> ProtocolError {
         switch self {
         case .notString: .tokenNotString(dialect: dialect)
+        case .revoked: .tokenInvalid(.revoked, dialect: dialect)
         case .problem(let problem): .tokenInvalid(problem, dialect: dialect)
         case .expired(let at): .tokenExpired(expiry: CivilTime.text(secondsSince1970: at), dialect: dialect)
         case .notActive(let until): .tokenNotActive(date: CivilTime.text(secondsSince1970: until), dialect: dialect)

@@ -53,6 +53,9 @@ public struct TokenClaims: Sendable, Hashable {
     /// `exp` in seconds since 1970, when it is there and a number.
     public var expiry: Double? { self.number("exp") }
 
+    /// `iat` in seconds since 1970, when it is there and a number.
+    public var issuedAt: Double? { self.number("iat") }
+
     /// Checks `nbf`, `exp`, `aud` and `iss` in the order of jsonwebtoken.
     /// - Parameter now: whole seconds since 1970.
     public func check(now: Double, audience: String?, issuer: String?) throws(TokenRefusal) {

@@ -13,6 +13,8 @@ public struct ConnectionRules: Sendable, Hashable {
     public var sendsPings: Bool
     public var requiresHandshakeFirst: Bool
     public var allowsClientPublish: Bool
+    /// Whether a handshake without a valid token opens the connection.
+    public var admitsAnonymous: Bool
     public var channelLimit: Int
     public var channelNameByteLimit: Int
 
@@ -25,6 +27,7 @@ public struct ConnectionRules: Sendable, Hashable {
         self.sendsPings = !settings.timing.pingTimeoutDisabled
         self.requiresHandshakeFirst = settings.requiresHandshakeFirst
         self.allowsClientPublish = settings.allowsClientPublish
+        self.admitsAnonymous = settings.auth.anonymous == .allow
         self.channelLimit = settings.limits.channelsPerConnection
         self.channelNameByteLimit = settings.limits.channelNameBytes
     }

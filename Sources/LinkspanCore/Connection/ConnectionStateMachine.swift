@@ -105,6 +105,21 @@ public struct ConnectionStateMachine: Sendable {
         }
     }
 
+    /// The client's token has run out, or is believed no more; nil when nobody is to be told.
+    public mutating func tokenEnded() -> PacketToClient? {
+        guard self.isAuthenticated, self.phase == .open else { return nil }
+        self.isAuthenticated = false
+        return .removeAuthToken(callID: nil)
+    }
+
+    /// Whether a packet that came after the token's end fails for it: release 14 refuses a subscription that is to wait for the login.
+    public func refusal(of packet: ClientPacket, expiredAt expiry: Int64, rules: ConnectionRules) -> PacketToClient? {
+        guard self.dialect == .v1, case .subscribe(let request) = packet, request.waitForAuth,
+            let callID = self.effective(request.callID, rules: rules)
+        else { return nil }
+        return .failure(callID, .tokenExpiredInSession(expiry: expiry))
+    }
+
     // MARK: Time and the end
 
     /// - Parameter isReadingPaused: by us, so that a pong may be waiting unread.
@@ -139,6 +154,7 @@ extension ConnectionStateMachine {
         guard !rules.requiresHandshakeFirst else { return self.close(.messageBeforeHandshake) }
         switch packet {
         case .publish(let channel, let data, let callID):
+            guard rules.admitsAnonymous else { return self.close(.messageBeforeHandshake) }
             return self.publishReceived(channel, data: data, callID: callID, in: text, rules: rules)
         case .subscribe(let request):
             guard let callID = self.effective(request.callID, rules: rules) else { return .nothing }
@@ -188,6 +204,9 @@ extension ConnectionStateMachine {
     private mutating func handshakeJudged(
         _ verdict: TokenVerdict, callID: CallID?, rules: ConnectionRules
     ) -> ConnectionAction {
+        guard self.isAuthenticated || rules.admitsAnonymous else {
+            return self.refuseAnonymous(verdict, callID: callID)
+        }
         self.phase = .open
         self.liveness.handshakeCompleted()
         var status = HandshakeStatus(
@@ -209,6 +228,21 @@ extension ConnectionStateMachine {
         case (false, true):
             return self.dialect == .v1 ? .answerTwice(removal, answer) : .answerTwice(answer, removal)
         }
+    }
+
+    private func refuseAnonymous(_ verdict: TokenVerdict, callID: CallID?) -> ConnectionAction {
+        var error = ProtocolError.tokenInvalid(.missing, dialect: self.dialect)
+        if case .failed(let problem, _) = verdict { error = problem }
+        return self.refuseHandshake(error, code: .handshakeRejected, callID: callID)
+    }
+
+    private func refuseHandshake(_ error: ProtocolError, code: CloseCode, callID: CallID?) -> ConnectionAction {
+        guard callID != nil || self.liveness.dialect != .v1 else { return self.close(code) }
+        var error = error
+        if !error.fields.contains(where: { $0.key == "statusCode" }) {
+            error.fields.append(ProtocolError.Field("statusCode", .integer(Int64(code.rawValue))))
+        }
+        return .answerAndClose(.handshakeRefused(error, statusCode: code, callID: callID), code)
     }
 
     private mutating func authenticateReceived(

@@ -22,8 +22,16 @@ public struct TokenKeys: Sendable {
 
     /// - Throws: ``TokenKeyError`` that names the key which cannot be used and why.
     public init(settings: AuthSettings) async throws {
-        let signingAlgorithm = settings.algorithms.first ?? "HS256"
-        let signingKey = settings.signingKey ?? TokenKey(.secret(.random()))
+        try await self.init(settings: settings, ownKey: TokenKey(.secret(.random())))
+    }
+
+    /// - Parameter ownKey: a secret that signs when the settings have no key that does.
+    init(settings: AuthSettings, ownKey: TokenKey) async throws {
+        let signingKey = settings.signingKey ?? ownKey
+        // A server that only verifies the tokens of others may admit no HS algorithm; its own secret signs by one all the same.
+        let signingAlgorithm =
+            settings.signingKey == nil
+            ? settings.algorithms.first { $0.hasPrefix("HS") } ?? "HS256" : settings.algorithms.first ?? "HS256"
         guard let signer = try await Self.algorithms(of: signingKey, named: [signingAlgorithm], role: "signing").first
         else {
             throw TokenKeyError("the signing key does not fit the algorithm \(signingAlgorithm)")
@@ -31,8 +39,8 @@ public struct TokenKeys: Sendable {
         self.signer = signer.algorithm
         self.signerIdentifier = settings.signingKey?.identifier
         let allowed = settings.algorithms.isEmpty ? Self.allAlgorithms : settings.algorithms
-        var verifiers: [VerifyKey] = []
-        for key in [signingKey] + settings.verifyKeys {
+        var verifiers = settings.signingKey == nil ? [signer] : []
+        for key in [settings.signingKey].compactMap({ $0 }) + settings.verifyKeys {
             verifiers += try await Self.algorithms(of: key, named: allowed, role: "verify")
         }
         self.verifiers = verifiers

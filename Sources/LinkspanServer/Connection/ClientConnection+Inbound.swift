@@ -115,6 +115,7 @@ extension ClientConnection {
         let rules = self.server.rules
         switch self.server.decoder.decode(text.bytes) {
         case .pong(let dialect):
+            if self.isTokenOver { self.endToken() }
             self.run(self.machine?.pongReceived(dialect, at: now, rules: rules) ?? .nothing, text: text)
         case .packet(let packet):
             // The decoder vouches for the UTF-8 of what it understands, and of nothing else.
@@ -133,6 +134,7 @@ extension ClientConnection {
     }
 
     private func packetReceived(_ packet: ClientPacket, _ text: UnsafeRawBufferPointer) {
+        if self.isTokenOver, self.tokenEnded(before: packet) { return }
         let action = self.machine?.packetReceived(
             packet, in: text.bytes, at: self.loop.turn.now, rules: self.server.rules)
         self.run(action ?? .nothing, text: text)

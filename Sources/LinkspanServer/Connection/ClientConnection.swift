@@ -29,6 +29,11 @@ final class ClientConnection: ChannelInboundHandler {
     var context: ChannelHandlerContext?
     @exclusivity(unchecked) var machine: ConnectionStateMachine?
 
+    /// Nil while the client is anonymous.
+    var identity: ClientIdentity?
+    /// What this client was found to be allowed; belongs to ``identity``.
+    var decisions: ChannelDecisions?
+
     // Inbound.
     @exclusivity(unchecked) var parser: WebSocketFrameParser
     /// What came and was not handled yet: an incomplete frame, or anything while reading is paused.
@@ -166,8 +171,18 @@ final class ClientConnection: ChannelInboundHandler {
         switch action {
         case .nothing: break
         case .publish(let channel, let data, let callID):
+            if self.server.hasPermissions,
+                !self.mayUse(channel, for: .publish, callID: callID, text: text)
+            {
+                break
+            }
             self.publish(channel, data: data, callID: callID, text: text)
         case .subscribe(let channel, let callID):
+            if self.server.hasPermissions,
+                !self.mayUse(channel, for: .subscribe, callID: callID, text: text)
+            {
+                break
+            }
             let isNew = self.withName(channel, in: text) { self.loop.shard.subscribe(self, to: $0) }
             self.machine?.subscribed(isNew: isNew)
             self.succeed(callID)
@@ -176,10 +191,10 @@ final class ClientConnection: ChannelInboundHandler {
             let answer = self.machine?.unsubscribed(existed: existed, channel: channel, callID: callID, in: text.bytes)
             self.run(answer ?? .nothing, text: text)
         case .judgeToken(let token, let purpose):
-            let verdict = TokenJudge.verdict(on: token, in: text.bytes, dialect: self.machine?.dialect ?? .v2)
-            let answer = self.machine?.tokenJudged(verdict, for: purpose, rules: self.server.rules)
-            self.run(answer ?? .nothing, text: text)
-        case .deauthenticate, .event, .response:
+            self.judgeToken(token, for: purpose, text: text)
+        case .deauthenticate:
+            self.forgetToken()
+        case .event, .response:
             // Nobody to tell: there is no application behind this server, and clients expect no answer then.
             break
         case .answer(let packet):
@@ -190,6 +205,7 @@ final class ClientConnection: ChannelInboundHandler {
         case .close(let code):
             self.fail(code)
         case .answerAndClose(let packet, let code):
+            if case .handshakeRefused = packet { self.loop.counters.anonymousRefused.add(1) }
             self.answer(packet)
             self.fail(code)
         }
@@ -212,7 +228,7 @@ final class ClientConnection: ChannelInboundHandler {
         self.loop.counters.clientsOpen.add(1)
     }
 
-    private func withName<Result>(
+    func withName<Result>(
         _ name: StringSlice, in text: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Result
     ) -> Result {
         guard name.hasEscapes else { return body(UnsafeRawBufferPointer(rebasing: text[name.range])) }
@@ -229,7 +245,9 @@ final class ClientConnection: ChannelInboundHandler {
         }
     }
 
-    private func answer(_ packet: PacketToClient) {
+    func answer(_ packet: PacketToClient) {
+        // A second handshake may have come without a token.
+        if case .handshakeAccepted(let status, _) = packet, !status.isAuthenticated { self.forgetToken() }
         let dialect = self.machine?.dialect ?? .v2
         self.loop.shard.answer(self) { packet.encode(dialect: dialect, into: &$0) }
     }

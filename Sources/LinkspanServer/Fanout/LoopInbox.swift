@@ -12,6 +12,7 @@ final class LoopInbox: Sendable {
         var byteCount = 0
         var isWoken = false
         var isCongested = false
+        var isDetached = false
         var loop: NIOLoopBound<ServerLoop>?
         var eventLoop: (any EventLoop)?
     }
@@ -37,6 +38,8 @@ final class LoopInbox: Sendable {
     /// Any thread.
     func post(_ work: LoopWork, byteCount: Int = 0) {
         let wake = self.state.withLock { [congestion] state -> (NIOLoopBound<ServerLoop>, any EventLoop)? in
+            // Nobody would ever come to it.
+            guard !state.isDetached else { return nil }
             state.work.append(work)
             state.byteCount += byteCount
             self.isFilled.store(true, ordering: .releasing)
@@ -74,6 +77,7 @@ final class LoopInbox: Sendable {
         self.state.withLock { state in
             state.loop = nil
             state.eventLoop = nil
+            state.isDetached = true
             state.work = []
         }
     }

@@ -10,6 +10,10 @@ final class ServerContext: Sendable {
     let rules: ConnectionRules
     let upgradeRules: UpgradeRules
     let decoder: ClientDecoder
+    let tokens: TokenJudge
+    let permissions: Permissions
+    /// Whether clients have to be asked about at all.
+    let hasPermissions: Bool
     let instance: InstanceID
     /// `[instance]`, made once: the hops of every message that enters here.
     let ownHops: [InstanceID]
@@ -28,8 +32,8 @@ final class ServerContext: Sendable {
     private let socketNumber = Atomic<UInt32>(0)
 
     init(
-        settings: ServerSettings, instance: InstanceID, epoch: UInt64, bridgePlane: (any BridgePlane)?,
-        health: @escaping @Sendable () -> HealthReport,
+        settings: ServerSettings, tokens: TokenJudge, permissions: Permissions, instance: InstanceID, epoch: UInt64,
+        bridgePlane: (any BridgePlane)?, health: @escaping @Sendable () -> HealthReport,
         inboxes: [LoopInbox], counters: [LoopCounters], congestion: Congestion
     ) {
         self.settings = settings
@@ -37,6 +41,9 @@ final class ServerContext: Sendable {
         self.upgradeRules = UpgradeRules(settings: settings)
         self.decoder = ClientDecoder(
             limits: DecodingLimits(depth: settings.limits.jsonDepth, batchElements: settings.limits.batchElements))
+        self.tokens = tokens
+        self.permissions = permissions
+        self.hasPermissions = !permissions.isEmpty
         self.instance = instance
         self.ownHops = [instance]
         self.epoch = epoch

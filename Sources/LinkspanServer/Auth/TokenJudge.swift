@@ -1,0 +1,39 @@
+internal import LinkspanCore
+internal import LinkspanWire
+internal import Synchronization
+
+/// Says what tokens are worth, with the keys and revocations of the moment. Any thread.
+final class TokenJudge: Sendable {
+    private let keys: Mutex<TokenKeys>
+    private let revocations = Mutex(RevocationList())
+
+    init(keys: TokenKeys) {
+        self.keys = Mutex(keys)
+    }
+
+    /// Tokens that were accepted already stay accepted.
+    func replaceKeys(_ keys: TokenKeys) {
+        self.keys.withLock { $0 = keys }
+    }
+
+    /// - Parameter now: whole seconds since 1970.
+    func revoke(_ party: RevokedParty, now: Int64) {
+        self.revocations.withLock { $0.revoke(party, now: now) }
+    }
+
+    /// - Parameters:
+    ///   - token: any JSON value; nil when there was none where one was due.
+    ///   - now: whole seconds since 1970.
+    func judge(_ token: JSONValue?, in text: RawSpan, now: Int64) throws(TokenRefusal) -> TokenClaims {
+        guard let token else { throw .problem(.missing) }
+        guard let slice = token.string else { throw .notString }
+        let claims = try self.keys.withLock { $0 }.verify(slice.string(in: text), now: Double(now))
+        guard !self.revocations.withLock({ $0.refuses(claims) }) else { throw .revoked }
+        return claims
+    }
+
+    /// - Throws: when the key cannot sign.
+    func sign(_ claims: TokenClaims, now: Int64) throws -> String {
+        try self.keys.withLock { $0 }.sign(claims, now: now)
+    }
+}
