@@ -25,6 +25,7 @@ public final class LinkspanServer: Service {
     let congestion: Congestion
     /// Signs where the settings have no key that does; its tokens do not survive a restart.
     private let ownKey = TokenKey(.secret(.random()))
+    private let tokens = TokenJudge()
     private let state: Mutex<State>
 
     private struct State {
@@ -34,7 +35,6 @@ public final class LinkspanServer: Service {
         var address: Result<SocketAddress, any Error>?
         var waiters: [CheckedContinuation<SocketAddress, any Error>] = []
         var hasRun = false
-        var tokens: TokenJudge?
     }
 
     /// - Parameters:
@@ -112,11 +112,11 @@ public final class LinkspanServer: Service {
 
     /// Verifies and signs with the keys of `settings` from now on; all else in them is read when the server starts.
     ///
-    /// Clients that were accepted stay so. Does nothing before ``run()``.
+    /// Clients that were accepted stay so. Before ``run()``, which begins with the keys of its own settings, this has no effect.
     /// - Throws: ``TokenKeyError`` for a key that cannot be used; the keys are then what they were.
     public func reloadKeys(_ settings: AuthSettings) async throws {
         let keys = try await TokenKeys(settings: settings, ownKey: self.ownKey)
-        self.state.withLock { $0.tokens }?.replaceKeys(keys)
+        self.tokens.replaceKeys(keys)
     }
 
     /// Refuses the tokens of `party` from now on, and ends the connections that were opened with one: each is told to forget its token
@@ -126,10 +126,9 @@ public final class LinkspanServer: Service {
     /// - Returns: how many connections were closed.
     @discardableResult
     public func revoke(_ party: RevokedParty) async -> Int {
-        guard let tokens = self.state.withLock({ $0.tokens }) else { return 0 }
-        tokens.revoke(party, now: Int64(WallClock.milliseconds() / 1000))
+        self.tokens.revoke(party, now: Int64(WallClock.milliseconds() / 1000))
         var count = 0
-        for inbox in self.inboxes {
+        for inbox in self.inboxes where inbox.isAttached {
             count += await inbox.ask(default: 0) { loop in
                 var count = 0
                 loop.shard.forEachConnection { if $0.revoke(party) { count += 1 } }
@@ -181,10 +180,9 @@ public final class LinkspanServer: Service {
             return (state.bridgePlane, state.hasRun)
         }
         precondition(!hasRun, "a server runs once")
-        let tokens = TokenJudge(keys: try await TokenKeys(settings: self.settings.auth, ownKey: self.ownKey))
-        self.state.withLock { $0.tokens = tokens }
+        self.tokens.replaceKeys(try await TokenKeys(settings: self.settings.auth, ownKey: self.ownKey))
         return ServerContext(
-            settings: self.settings, tokens: tokens, permissions: try Permissions(self.settings.permissions),
+            settings: self.settings, tokens: self.tokens, permissions: try Permissions(self.settings.permissions),
             instance: self.instance, epoch: WallClock.milliseconds(), bridgePlane: bridgePlane,
             health: { self.health }, inboxes: self.inboxes, counters: self.loopCounters, congestion: self.congestion)
     }

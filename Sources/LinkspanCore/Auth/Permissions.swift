@@ -42,6 +42,13 @@ public struct Permissions: Sendable, Hashable {
         for rule in rules { self.rules.append(try CompiledRule(rule)) }
     }
 
+    /// Everyone may do everything.
+    public static let none = Permissions()
+
+    private init() {
+        self.rules = []
+    }
+
     /// Whether there is nothing to decide, so that the publish path need not ask.
     public var isEmpty: Bool { self.rules.isEmpty }
 

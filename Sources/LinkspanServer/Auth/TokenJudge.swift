@@ -4,12 +4,9 @@ internal import Synchronization
 
 /// Says what tokens are worth, with the keys and revocations of the moment. Any thread.
 final class TokenJudge: Sendable {
-    private let keys: Mutex<TokenKeys>
+    /// Nil until the server runs.
+    private let keys = Mutex<TokenKeys?>(nil)
     private let revocations = Mutex(RevocationList())
-
-    init(keys: TokenKeys) {
-        self.keys = Mutex(keys)
-    }
 
     /// Tokens that were accepted already stay accepted.
     func replaceKeys(_ keys: TokenKeys) {
@@ -27,13 +24,15 @@ final class TokenJudge: Sendable {
     func judge(_ token: JSONValue?, in text: RawSpan, now: Int64) throws(TokenRefusal) -> TokenClaims {
         guard let token else { throw .problem(.missing) }
         guard let slice = token.string else { throw .notString }
-        let claims = try self.keys.withLock { $0 }.verify(slice.string(in: text), now: Double(now))
+        guard let keys = self.keys.withLock({ $0 }) else { throw .problem(.wrongSignature) }
+        let claims = try keys.verify(slice.string(in: text), now: Double(now))
         guard !self.revocations.withLock({ $0.refuses(claims) }) else { throw .revoked }
         return claims
     }
 
     /// - Throws: when the key cannot sign.
     func sign(_ claims: TokenClaims, now: Int64) throws -> String {
-        try self.keys.withLock { $0 }.sign(claims, now: now)
+        guard let keys = self.keys.withLock({ $0 }) else { throw TokenKeyError("no key is loaded yet") }
+        return try keys.sign(claims, now: now)
     }
 }

@@ -35,6 +35,9 @@ final class LoopInbox: Sendable {
         loop.handleInbox()
     }
 
+    /// Whether its loop runs.
+    var isAttached: Bool { self.state.withLock { $0.loop != nil } }
+
     /// Any thread.
     func post(_ work: LoopWork, byteCount: Int = 0) {
         let wake = self.state.withLock { [congestion] state -> (NIOLoopBound<ServerLoop>, any EventLoop)? in

@@ -32,8 +32,9 @@ final class ServerContext: Sendable {
     private let socketNumber = Atomic<UInt32>(0)
 
     init(
-        settings: ServerSettings, tokens: TokenJudge, permissions: Permissions, instance: InstanceID, epoch: UInt64,
-        bridgePlane: (any BridgePlane)?, health: @escaping @Sendable () -> HealthReport,
+        settings: ServerSettings, tokens: TokenJudge = TokenJudge(), permissions: Permissions = .none,
+        instance: InstanceID, epoch: UInt64, bridgePlane: (any BridgePlane)?,
+        health: @escaping @Sendable () -> HealthReport,
         inboxes: [LoopInbox], counters: [LoopCounters], congestion: Congestion
     ) {
         self.settings = settings
