@@ -106,7 +106,7 @@ struct ConsumeLink: ~Copyable {
     }
 
     private mutating func turn() throws(UpstreamError) {
-        let isReadable = Poll.wait(
+        let ready = Poll.wait(
             socket: self.isPaused ? -1 : self.connection.descriptor, signal: self.signal,
             milliseconds: self.mustRead ? 0 : Int32(clamping: self.liveness.tick / 1_000_000))
         let now = Clock.now
@@ -121,7 +121,7 @@ struct ConsumeLink: ~Copyable {
             guard self.liveness.isDue(now) else { return }
             self.liveness.read(at: now)
             try self.connection.sendHeartbeat()
-        } else if isReadable || self.mustRead || self.liveness.isDue(now) {
+        } else if ready.isReadable || self.mustRead || self.liveness.isDue(now) {
             self.liveness.read(at: now)
             self.mustRead = false
             try self.readFrames()

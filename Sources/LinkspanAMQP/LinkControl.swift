@@ -67,19 +67,26 @@ final class LinkControl: Sendable {
 
 /// Sleeping until a socket or a signal wants attention.
 enum Poll {
+    struct Ready {
+        /// Something to read, an end of stream or an error included.
+        var isReadable: Bool
+        var isWritable: Bool
+    }
+
     /// - Parameters:
     ///   - socket: -1 leaves it out.
+    ///   - forWriting: whether room to write ends the sleep too.
     ///   - milliseconds: zero does not sleep.
-    /// - Returns: whether the socket has something to read, an end of stream or an error included.
-    static func wait(socket: Int32, signal: WakeSignal, milliseconds: Int32) -> Bool {
+    static func wait(socket: Int32, forWriting: Bool = false, signal: WakeSignal, milliseconds: Int32) -> Ready {
         var polled = (
-            pollfd(fd: socket, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: socket, events: Int16(forWriting ? POLLIN | POLLOUT : POLLIN), revents: 0),
             pollfd(fd: signal.descriptor, events: Int16(POLLIN), revents: 0)
         )
         withUnsafeMutableBytes(of: &polled) { bytes in
             _ = poll(bytes.baseAddress!.assumingMemoryBound(to: pollfd.self), 2, milliseconds)
         }
         signal.clear()
-        return polled.0.revents != 0
+        let seen = Int32(polled.0.revents)
+        return Ready(isReadable: seen & ~POLLOUT != 0, isWritable: seen & POLLOUT != 0)
     }
 }

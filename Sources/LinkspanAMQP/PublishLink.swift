@@ -6,8 +6,8 @@ internal import NIOCore
 struct PublishLink: ~Copyable {
     /// Messages taken from the host at a time.
     private static let batchLimit = 256
-    /// Bytes written between two looks at the socket's send queue.
-    private static let unsentCheckInterval = 32 << 10
+    /// Bytes that a publish costs beside its payload, about.
+    private static let overhead = 256
     /// How long at most a change of interest waits while nothing may be published: the host announces it with the next message only.
     private static let idleTick: UInt64 = 250_000_000
 
@@ -60,15 +60,22 @@ struct PublishLink: ~Copyable {
     }
 
     private mutating func turn() throws(UpstreamError) {
-        let isReadable = Poll.wait(
-            socket: self.connection.descriptor, signal: self.signal, milliseconds: self.sleepLimit())
+        let pause = self.pace.pause(now: Clock.now)
+        let isHeld = pause != nil || self.awaitsUpstream
+        let wantsToWrite = !isHeld && (self.mayHaveMore || !self.queue.isEmpty)
+        let limit = isHeld ? min(self.liveness.tick, pause ?? Self.idleTick) : self.liveness.tick
+        let ready = Poll.wait(
+            socket: self.connection.descriptor, forWriting: wantsToWrite, signal: self.signal,
+            milliseconds: Int32(clamping: limit / 1_000_000 + 1))
         let now = Clock.now
         self.control.beat(now: now)
-        if isReadable || self.liveness.isDue(now) {
+        if ready.isReadable || self.liveness.isDue(now) {
             self.liveness.read(at: now)
             try self.readFrames(now)
         }
-        if self.conversation.isConnected { try self.work(now) }
+        if self.conversation.isConnected {
+            try self.work(now, isWritable: wantsToWrite ? ready.isWritable : self.connection.isWritable)
+        }
         self.report(now)
         if !self.window.isEmpty, !self.isBlocked,
             now > self.lastProgress &+ self.conversation.options.confirmTimeout.nanoseconds
@@ -78,41 +85,35 @@ struct PublishLink: ~Copyable {
         }
     }
 
-    private func sleepLimit() -> Int32 {
-        let tick = self.liveness.tick
-        if let pause = self.pace.pause(now: Clock.now) { return Int32(clamping: min(tick, pause) / 1_000_000 + 1) }
-        let awaitsUpstream = self.isBlocked || self.window.room == 0 || self.queue.isCareful && !self.window.isEmpty
-        if awaitsUpstream { return Int32(clamping: min(tick, Self.idleTick) / 1_000_000) }
-        if self.mayHaveMore || !self.queue.isEmpty { return 0 }
-        return Int32(clamping: tick / 1_000_000)
+    /// Whether nothing may be published until the upstream says something.
+    private var awaitsUpstream: Bool {
+        self.isBlocked || self.window.room == 0 || self.queue.isCareful && !self.window.isEmpty
     }
 
     // MARK: Egress
 
-    private mutating func work(_ now: UInt64) throws(UpstreamError) {
-        let isOpen = !self.isBlocked && self.pace.pause(now: now) == nil
-        let limit = isOpen && self.queue.isEmpty && !self.queue.isCareful ? min(self.window.room, Self.batchLimit) : 0
+    private mutating func work(_ now: UInt64, isWritable: Bool) throws(UpstreamError) {
+        let isOpen = isWritable && !self.awaitsUpstream && self.pace.pause(now: now) == nil
+        let limit = isOpen && self.queue.isEmpty ? min(self.window.room, Self.batchLimit) : 0
         let work = self.conversation.link.takeWork(upTo: limit)
         self.conversation.post(work.interest)
         // The host announces messages only to who took fewer than asked for; asking for none is no such thing.
         self.mayHaveMore = work.egress.count == limit
         self.queue.append(work.egress)
-        guard isOpen, self.queue.canSend(isWindowEmpty: self.window.isEmpty) else { return }
-        try self.publishQueued(now)
+        if isOpen, !self.queue.isEmpty { try self.publishQueued(now) }
     }
 
+    /// Writes what the socket takes without waiting.
     private mutating func publishQueued(_ now: UInt64) throws(UpstreamError) {
-        guard self.connection.unsentBytes <= self.connection.unsentLimit else { return self.pace.throttled(now: now) }
-        self.pace.flowing()
         if self.window.isEmpty { self.lastProgress = now }
         var written = 0
         self.connection.setCorked(true)
         while self.window.room > 0, let message = self.queue.next(isWindowEmpty: self.window.isEmpty) {
-            written += message.payload.readableBytes + 256
+            written += message.payload.readableBytes + Self.overhead
             try self.publish(message, now)
-            guard written >= Self.unsentCheckInterval else { continue }
+            guard written >= RabbitConnection.writeQuantum else { continue }
             written = 0
-            if self.connection.unsentBytes > self.connection.unsentLimit { break }
+            if !self.connection.isWritable { break }
         }
         self.connection.setCorked(false)
     }

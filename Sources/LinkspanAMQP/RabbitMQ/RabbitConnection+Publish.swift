@@ -11,7 +11,8 @@ enum PublishResult {
 extension RabbitConnection {
     /// Writes one publish to the socket.
     ///
-    /// - Precondition: ``unsentBytes`` is below ``unsentLimit``; else the library may wait, and only ``CutLine/cut()`` ends that.
+    /// Waits inside the library when the socket is not ``isWritable``, or the payload larger than its buffer; only
+    /// ``LinkControl/cut(because:)`` ends that.
     mutating func publish(
         _ message: borrowing EgressMessage, exchange: borrowing PinnedText, isMandatory: Bool,
         writer: inout PropertyWriter

@@ -1,4 +1,3 @@
-internal import CLinkspanLinux
 internal import CLinkspanRabbitMQ
 internal import Glibc
 internal import LinkspanBridgeKit
@@ -11,15 +10,13 @@ struct RabbitConnection: ~Copyable {
     let descriptor: Int32
     /// As agreed with the upstream; zero when both sides want none.
     let heartbeat: Duration
-    /// Bytes of the socket's send queue above which nothing is published: `amqp_basic_publish` would wait inside, without a limit.
-    let unsentLimit: Int
 
     /// Takes over `raw`, which is logged in.
     init(loggedIn raw: amqp_connection_state_t) {
         self.raw = raw
         self.descriptor = amqp_get_sockfd(raw)
         self.heartbeat = .seconds(Int64(amqp_get_heartbeat(raw)))
-        self.unsentLimit = Self.sendQueueLimit(of: self.descriptor)
+        Self.boundSendQueue(of: self.descriptor)
     }
 
     deinit {
@@ -83,8 +80,18 @@ struct RabbitConnection: ~Copyable {
         amqp_connection_close(self.raw, 200)
     }
 
-    /// Bytes that the upstream's machine has not acknowledged; at most ``unsentLimit`` should be when a publish begins.
-    var unsentBytes: Int { Int(linkspan_unsent_bytes(self.descriptor)) }
+    /// Whether ``writeQuantum`` bytes fit into the socket: more, and `amqp_basic_publish` may wait inside, without a limit.
+    ///
+    /// The kernel says so while a third of the send buffer is free and less than ``unsentLimit`` is unsent.
+    var isWritable: Bool {
+        var polled = pollfd(fd: self.descriptor, events: Int16(POLLOUT), revents: 0)
+        return poll(&polled, 1, 0) == 1
+    }
+
+    /// Bytes that may be written after the socket was found writable; a third of the smallest send buffer holds them.
+    static let writeQuantum = 8 << 10
+    /// Bytes that may wait in the socket to be sent: enough to keep the path full, little enough to lose with the connection.
+    private static let unsentLimit: Int32 = 256 << 10
 
     /// Holds back half-filled packets while a batch is written, and sends the rest at its end (tcp(7), TCP_CORK).
     mutating func setCorked(_ isCorked: Bool) {
@@ -116,12 +123,9 @@ struct RabbitConnection: ~Copyable {
         }
     }
 
-    /// Asks for a large send buffer, and takes half of what the system grants: its accounting includes overhead.
-    private static func sendQueueLimit(of descriptor: Int32) -> Int {
-        var size: Int32 = 1 << 20
-        setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<Int32>.size))
-        var length = socklen_t(MemoryLayout<Int32>.size)
-        getsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, &length)
-        return min(256 << 10, Int(size) / 2)
+    private static func boundSendQueue(of descriptor: Int32) {
+        var limit = Self.unsentLimit
+        setsockopt(
+            descriptor, Int32(IPPROTO_TCP), TCP_NOTSENT_LOWAT, &limit, socklen_t(MemoryLayout<Int32>.size))
     }
 }
