@@ -13,11 +13,11 @@ internal import Synchronization
 /// The upstream must be empty of other traffic below `conformance/`; several runs may share it. No check waits longer than
 /// ``patience`` for one thing, so a bridge that hangs fails, too.
 public struct BridgeConformance: Sendable {
-    /// How long to wait for one thing before the check fails; ten seconds by default.
-    public var patience: Duration = .seconds(10)
+    /// How long to wait for one thing before the check fails; 30 seconds by default, for busy machines.
+    public var patience: Duration = .seconds(30)
 
-    /// How long a bridge may take to say good-bye; five seconds by default.
-    public var goodbyeLimit: Duration = .seconds(5)
+    /// How long a bridge may take to say good-bye; ten seconds by default.
+    public var goodbyeLimit: Duration = .seconds(10)
 
     /// How many batches a bridge may have under way while the server takes none; 16 by default.
     public var batchLimit = 16

@@ -35,6 +35,9 @@ package final class Conversation: BridgeLinkHost {
     private let task = Mutex<Task<Void, Never>?>(nil)
     private let waiterID = Atomic<UInt64>(0)
 
+    /// Without a bridge, for a test that plays its part.
+    package init() {}
+
     /// Starts `bridge` on a task of its own, so that a bridge that never returns can be left behind.
     package static func start(_ bridge: any Bridge, upstream: UpstreamURL) -> Conversation {
         let conversation = Conversation()
@@ -62,6 +65,8 @@ package final class Conversation: BridgeLinkHost {
 
     package func add(interest: [InterestChange] = [], egress: [EgressMessage] = []) {
         self.update { state in
+            // A filter that is asked for again settles again.
+            for case .subscribe(let filter) in interest { state.settled[filter] = nil }
             state.interest += interest
             state.egress += egress
         }

@@ -5,7 +5,7 @@ internal import NIOPosix
 /// Bridges channels to Redis: Pub/Sub, or Streams where messages must outlive a broken link.
 ///
 /// Redis speaks RESP 2 through hiredis's parser and formatter inside a NIO pipeline, which brings TLS, time limits and back-pressure;
-/// docs of the options are in ``options``.
+/// the options are described where they are declared, in ``options``.
 public struct RedisBridge: Bridge {
     public static let kind = "redis"
     /// One server, with `+sentinel` a Sentinel that knows it (the path names the service), with `+cluster` any node of a cluster; `rediss`

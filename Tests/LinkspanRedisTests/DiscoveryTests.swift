@@ -6,7 +6,7 @@ import Testing
 
 @testable import LinkspanRedis
 
-@Suite(.enabled(if: ServerKind.redis.canBeTested), .timeLimit(.minutes(3)))
+@Suite(.enabled(if: ServerKind.redis.canBeTested), .timeLimit(.minutes(5)))
 struct DiscoveryTests {
     @Test func `where a slot has moved is understood`() {
         #expect(Discovery.moved("MOVED 3999 127.0.0.1:6381")! == ("127.0.0.1", 6381))
@@ -25,11 +25,11 @@ struct DiscoveryTests {
         let sentinel = try await Sentinel(watching: first.port, service: "main")
         let url = UpstreamURL(scheme: "redis+sentinel", host: "127.0.0.1", port: sentinel.port, path: "main")
 
-        let settings = BridgeSettings(testing: RedisBridge.self, url: url)
+        let settings = BridgeSettings(testing: RedisBridge.self, url: url, options: RedisSide.patient)
         try await BridgeConformance(settings: settings) { try RedisBridge(settings: $0) }
             .run([.connects, .delivers, .cancels, .restarts, .unreachable])
         let side = try RedisSide(url)
-        try await side.conversation.wait(for: "a connection", atMost: .seconds(20)) { !$0.facts.isEmpty }
+        try await side.conversation.wait(for: "a connection", atMost: .seconds(40)) { !$0.facts.isEmpty }
         _ = try await eventually("the Sentinel to know the replica") {
             let lines = try await ChildProcess.run(
                 "redis-cli", ["-p", "\(sentinel.port)", "SENTINEL", "REPLICAS", "main"])
@@ -41,7 +41,7 @@ struct DiscoveryTests {
         // What the host does: try again until it works.
         let next = try await eventually(within: .seconds(60), every: .milliseconds(200), "a new primary") {
             let next = try RedisSide(url)
-            try? await next.conversation.wait(for: "a connection", atMost: .seconds(20)) { !$0.facts.isEmpty }
+            try? await next.conversation.wait(for: "a connection", atMost: .seconds(40)) { !$0.facts.isEmpty }
             return next.conversation.read { !$0.facts.isEmpty } ? next : nil
         }
         try await next.subscribe(.exact("sc/a"))
@@ -82,7 +82,7 @@ struct DiscoveryTests {
                 }
             )
             for side in [one, other] {
-                try await side.conversation.wait(for: "a connection", atMost: .seconds(20)) { !$0.facts.isEmpty }
+                try await side.conversation.wait(for: "a connection", atMost: .seconds(40)) { !$0.facts.isEmpty }
             }
             try await other.subscribe(.exact("sc/a"))
             one.send((0..<1_000).map { "\($0)" }, to: "sc/a")
@@ -90,7 +90,8 @@ struct DiscoveryTests {
             try await one.confirmed(1_000)
             await one.leave()
             await other.leave()
-            let settings = BridgeSettings(testing: RedisBridge.self, url: url(2), options: options)
+            let settings = BridgeSettings(
+                testing: RedisBridge.self, url: url(2), options: RedisSide.patient.merging(options) { $1 })
             try await BridgeConformance(settings: settings) { try RedisBridge(settings: $0) }.runAll()
         }
     }

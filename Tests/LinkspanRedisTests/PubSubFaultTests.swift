@@ -5,7 +5,7 @@ import NIOCore
 import TestSupport
 import Testing
 
-@Suite(.enabled(if: ServerKind.redis.canBeTested), .timeLimit(.minutes(2)))
+@Suite(.enabled(if: ServerKind.redis.canBeTested), .timeLimit(.minutes(5)))
 struct PubSubFaultTests {
     @Test func `a server that is killed is lost, and the next conversation works`() async throws {
         let server = try await LocalServer.start(.redis)

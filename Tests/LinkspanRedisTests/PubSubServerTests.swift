@@ -5,7 +5,7 @@ import NIOCore
 import TestSupport
 import Testing
 
-@Suite(.enabled(if: ServerKind.redis.canBeTested), .timeLimit(.minutes(2)))
+@Suite(.enabled(if: ServerKind.redis.canBeTested), .timeLimit(.minutes(5)))
 struct PubSubServerTests {
     @Test func `ten thousand messages each way arrive once and in order`() async throws {
         let server = try await LocalServer.start(.redis)

@@ -8,7 +8,7 @@ import Testing
 /// One bridge to a server, conversing, with the host's side in the hands of the test.
 final class RedisSide: Sendable {
     let conversation: Conversation
-    let limit: Duration = .seconds(20)
+    let limit: Duration = .seconds(40)
 
     /// Starts a conversation and waits until Redis has let it in.
     static func connected(to server: LocalServer, _ change: (inout BridgeSettings) -> Void = { _ in }) async throws
@@ -20,10 +20,13 @@ final class RedisSide: Sendable {
     }
 
     init(_ url: UpstreamURL, _ change: (inout BridgeSettings) -> Void = { _ in }) throws {
-        var settings = BridgeSettings(testing: RedisBridge.self, url: url)
+        var settings = BridgeSettings(testing: RedisBridge.self, url: url, options: Self.patient)
         change(&settings)
         self.conversation = .start(try RedisBridge(settings: settings), upstream: settings.urls[0])
     }
+
+    /// A busy machine may take long to accept; what a test waits for has limits of its own.
+    static let patient: [String: OptionValue] = ["connect_timeout": .duration(.seconds(30))]
 
     /// Limits so short that a test can wait for silence.
     static func impatient(_ settings: inout BridgeSettings) {

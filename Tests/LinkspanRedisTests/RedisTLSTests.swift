@@ -4,7 +4,7 @@ import LinkspanRedis
 import TestSupport
 import Testing
 
-@Suite(.enabled(if: ServerKind.redis.canBeTested), .timeLimit(.minutes(2)))
+@Suite(.enabled(if: ServerKind.redis.canBeTested), .timeLimit(.minutes(5)))
 struct RedisTLSTests {
     private static func start(
         _ pair: (TestCertificates) -> TestCertificates.Pair, asksForCertificate: Bool = false
@@ -19,7 +19,8 @@ struct RedisTLSTests {
     @Test func `over TLS the bridge keeps the contract`() async throws {
         let (server, certificates) = try await Self.start(\.server)
         let settings = BridgeSettings(
-            testing: RedisBridge.self, url: server.redisTLSURL, tls: TLSFiles(authorities: certificates.authority))
+            testing: RedisBridge.self, url: server.redisTLSURL, tls: TLSFiles(authorities: certificates.authority),
+            options: RedisSide.patient)
         try await BridgeConformance(settings: settings) { try RedisBridge(settings: $0) }.runAll()
     }
 
@@ -28,7 +29,7 @@ struct RedisTLSTests {
         var url = server.redisTLSURL
         url.host = "127.0.0.1"
         let side = try RedisSide(url) { $0.tls.authorities = certificates.authority }
-        try await side.conversation.wait(for: "a connection", atMost: .seconds(10)) { !$0.facts.isEmpty }
+        try await side.conversation.wait(for: "a connection", atMost: .seconds(40)) { !$0.facts.isEmpty }
         await side.leave()
     }
 
@@ -39,7 +40,7 @@ struct RedisTLSTests {
                 authorities: certificates.authority, certificate: certificates.client.certificate,
                 key: certificates.client.key)
         }
-        try await side.conversation.wait(for: "a connection", atMost: .seconds(10)) { !$0.facts.isEmpty }
+        try await side.conversation.wait(for: "a connection", atMost: .seconds(40)) { !$0.facts.isEmpty }
         await side.leave()
         let without = try RedisSide(server.redisTLSURL) { $0.tls.authorities = certificates.authority }
         let error = try await without.upstreamError()

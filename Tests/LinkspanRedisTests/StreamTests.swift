@@ -123,7 +123,7 @@ import Testing
     }
 }
 
-@Suite(.enabled(if: ServerKind.redis.canBeTested), .timeLimit(.minutes(2)))
+@Suite(.enabled(if: ServerKind.redis.canBeTested), .timeLimit(.minutes(5)))
 struct StreamServerTests {
     private static func side(_ server: LocalServer, instance: String) async throws -> RedisSide {
         try await RedisSide.connected(to: server) { settings in
@@ -179,7 +179,7 @@ struct StreamServerTests {
         try await receiver.subscribe(.exact("sc/a"))
         receiver.conversation.holdDeliveries()
         sender.send((0..<5_000).map { "\($0)" }, to: "sc/a")
-        try await sender.conversation.wait(for: "some confirmations", atMost: .seconds(20)) { $0.confirmed.count > 500 }
+        try await sender.conversation.wait(for: "some confirmations", atMost: .seconds(40)) { $0.confirmed.count > 500 }
         try await server.kill()
         #expect(try await sender.upstreamError().code == .lost)
         #expect(try await receiver.upstreamError().code == .lost)

@@ -10,8 +10,9 @@ struct EgressWindow {
 
     enum Outcome: Equatable {
         case none
-        /// These tickets are confirmed; they came before the one that is answered now.
+        /// This message will never be taken.
         case refuse(UInt64, EgressRefusal)
+        /// Nothing will be taken at present: the conversation ends, and its messages are in flight no more.
         case end(UpstreamError.Code)
         /// A reply that nothing was asked for.
         case unexpected
