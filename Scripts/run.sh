@@ -9,7 +9,7 @@ Scripts/install.sh run
 
 say "Building (the first time takes several minutes)"
 swift build -c release --product linkspan || fail "the build failed; the lines above say why"
-program=$(swift build -c release --show-bin-path)/linkspan
+program=.build/release/linkspan
 
 mosquitto_port=1883
 mosquitto=
@@ -40,8 +40,7 @@ say "Serving with bridges.yaml; Ctrl-C stops"
 say "Examples/browser.html, opened in a browser, is a client too"
 "$program" serve --config bridges.yaml --hints "$@" &
 server=$!
-trap 'kill -INT $server 2> /dev/null' INT
-trap 'kill -TERM $server 2> /dev/null' TERM HUP
+trap 'kill -TERM $server 2> /dev/null' INT TERM HUP
 status=0
 wait $server || status=$?
 # A trapped signal ends the first wait early; the server's own end is what counts.
