@@ -47,7 +47,7 @@ struct PublishCommand: AsyncParsableCommand {
     }
 
     /// Publishes the lines of standard input in their order, many under way at a time; bad lines are told and skipped.
-    private func publishLines(_ session: PublishSession) async -> ExitStatus {
+    private func publishLines(_ session: PublishSession) async -> ExitStatus? {
         var worst = ExitStatus.success
         var lines = StandardInputLines()
         var number = 0
@@ -65,7 +65,7 @@ struct PublishCommand: AsyncParsableCommand {
             Terminal.printError("line \(number + 1) is longer than \(Quantity.text(bytes: StandardInputLines.limit))")
             worst = .badData
         }
-        let sent = await session.settled()
+        guard let sent = await session.settled() else { return nil }
         return sent == .success ? worst : sent
     }
 

@@ -10,6 +10,7 @@ final class PublishSession: Sendable {
         var underWay = 0
         var worst = ExitStatus.success
         var hasConnected = false
+        var isStopped = false
         var waiter: (limit: Int, continuation: CheckedContinuation<Void, Never>)?
     }
 
@@ -25,11 +26,15 @@ final class PublishSession: Sendable {
     }
 
     /// Connects, runs `body` beside, and finishes with what it returns, or with the reason why no connection came about.
-    func run(_ finish: @escaping @Sendable (ExitStatus) -> Void, _ body: @escaping @Sendable () async -> ExitStatus)
+    ///
+    /// `body` returns nil when the client was stopped under it: the reason for that is told by whoever stopped it.
+    func run(_ finish: @escaping @Sendable (ExitStatus) -> Void, _ body: @escaping @Sendable () async -> ExitStatus?)
         async
     {
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { finish(await body()) }
+            group.addTask {
+                if let status = await body() { finish(status) }
+            }
             group.addTask {
                 do throws(ClientError) {
                     try await self.client.run { event in self.heard(event, finish) }
@@ -59,11 +64,12 @@ final class PublishSession: Sendable {
         }
     }
 
-    func publish(_ json: String, to channel: String) async -> ExitStatus {
+    func publish(_ json: String, to channel: String) async -> ExitStatus? {
         do throws(ClientError) {
             try await self.client.publish(channel, json: json)
             return .success
         } catch {
+            if error.code == .stopped { return nil }
             Terminal.printError("not published: \(error.message)")
             return error.exitStatus
         }
@@ -81,16 +87,19 @@ final class PublishSession: Sendable {
         }
     }
 
-    /// Waits for every answer.
-    func settled() async -> ExitStatus {
+    /// Waits for every answer; nil when the client was stopped before the last.
+    func settled() async -> ExitStatus? {
         await self.wait(until: 0)
-        return self.state.withLock { $0.worst }
+        return self.state.withLock { $0.isStopped ? nil : $0.worst }
     }
 
     private func settle(_ result: Result<Void, ClientError>) {
         let waiter = self.state.withLock { state -> CheckedContinuation<Void, Never>? in
             state.underWay -= 1
-            if case .failure(let error) = result { state.worst = error.exitStatus }
+            if case .failure(let error) = result {
+                state.worst = error.exitStatus
+                if error.code == .stopped { state.isStopped = true }
+            }
             guard let waiter = state.waiter, state.underWay <= waiter.limit else { return nil }
             state.waiter = nil
             return waiter.continuation
