@@ -11,8 +11,9 @@ final class RawClient: Sendable {
         /// The head of the HTTP answer, and its body when there was one.
         case response(String)
         case text(String)
+        case binary([UInt8])
         case pong([UInt8])
-        case close(UInt16?)
+        case close(UInt16?, reason: String = "")
         /// The peer hung up.
         case disconnected
     }
@@ -165,7 +166,7 @@ final class RawClient: Sendable {
             if case .close = event { return true }
             return event == .disconnected
         }
-        guard case .close(let code) = event else { return 1006 }
+        guard case .close(let code, _) = event else { return 1006 }
         return code
     }
 
@@ -253,11 +254,19 @@ private final class RawClientHandler: ChannelInboundHandler, Sendable {
 
     private func note(_ event: WebSocketEvent, in bytes: UnsafeRawBufferPointer) {
         switch event {
-        case .message(_, let payload, _): self.log.append(.text(String(decoding: bytes[payload], as: UTF8.self)))
-        case .assembled(_, let payload, _): self.log.append(.text(String(decoding: payload, as: UTF8.self)))
+        case .message(let kind, let payload, _): self.note(kind, Array(bytes[payload]))
+        case .assembled(let kind, let payload, _): self.note(kind, payload)
         case .ping: break
         case .pong(let payload): self.log.append(.pong(Array(bytes[payload])))
-        case .close(let code, _): self.log.append(.close(code?.rawValue))
+        case .close(let code, let reason):
+            self.log.append(.close(code?.rawValue, reason: String(decoding: bytes[reason], as: UTF8.self)))
+        }
+    }
+
+    private func note(_ kind: WebSocketMessageKind, _ payload: [UInt8]) {
+        switch kind {
+        case .text: self.log.append(.text(String(decoding: payload, as: UTF8.self)))
+        case .binary: self.log.append(.binary(payload))
         }
     }
 }

@@ -1,0 +1,105 @@
+import LinkspanCore
+import LinkspanServer
+import TestSupport
+import Testing
+
+@Suite struct LivenessChecks {
+    @Test(arguments: [(ProtocolChoice.v2, "", ""), (.v1, "#1", "#2")])
+    func `8 and 9: the server pings each interval, and the pong keeps the client past three timeouts`(
+        choice: ProtocolChoice, ping: String, pong: String
+    ) async throws {
+        try await withServer({
+            $0.protocolChoice = choice
+            $0.timing.pings(every: .milliseconds(200), timeout: .seconds(1))
+        }) { _, address in
+            let client = try await RawClient.open(address)
+            try await client.send(##"{"event":"#handshake","cid":1}"##)
+            try await client.expectsHandshake(callID: 1, pingTimeout: 1000)
+            for _ in 1...16 {
+                #expect(try await client.next("ping") == .text(ping))
+                try await client.send(pong)
+            }
+        }
+    }
+
+    @Test func `8: without a pong protocol 2 closes with 4001, whatever else the client sends`() async throws {
+        try await withConversation(
+            .v2, { $0.timing.pings(every: .milliseconds(100), timeout: .milliseconds(400)) }
+        ) { client, _, _ in
+            let chatting = Task { while true { try await client.publish("a", "1") } }
+            defer { chatting.cancel() }
+            try await client.expectsClose(4001)
+        }
+    }
+
+    @Test func `9: without a pong protocol 1 announces the close with 4001 first`() async throws {
+        try await withConversation(
+            .v1, { $0.timing.pings(every: .milliseconds(100), timeout: .milliseconds(400)) }
+        ) { client, _, _ in
+            try await client.expects(##"{"event":"#disconnect","data":{"code":4001}}"##)
+            try await client.expectsClose(4001)
+        }
+    }
+
+    @Test func `10: on a port for both each client answers the ping it knows, and gets only that from then on`()
+        async throws
+    {
+        try await withServer({
+            $0.timing.pings(every: .milliseconds(200), timeout: .seconds(1))
+        }) { _, address in
+            let old = try await RawClient.ready(address)
+            let new = try await RawClient.ready(address)
+            for (client, ping, pong) in [(old, "#1", "#2"), (new, "", "")] {
+                #expect(try await client.next("ping of protocol 2") == .text(""))
+                #expect(try await client.next("ping of protocol 1") == .text("#1"))
+                try await client.send(pong)
+                #expect(try await client.next("ping of its own") == .text(ping))
+                try await client.send(pong)
+            }
+            try await old.subscribe("both")
+            try await new.subscribe("both")
+            // Sixteen intervals are more than three timeouts.
+            for _ in 1...16 {
+                _ = try await old.next("ping") { $0 == .text("#1") }
+                try await old.send("#2")
+                _ = try await new.next("ping") { $0 == .text("") }
+                try await new.send("")
+            }
+            try await old.publish("both", "1")
+            try await new.expects(RawClient.delivery("both", "1"))
+            try await old.expects(RawClient.delivery("both", "1"))
+        }
+    }
+
+    @Test(arguments: bothProtocols)
+    func `11: with the ping timeout disabled nobody is pinged and nobody closed for silence`(
+        choice: ProtocolChoice
+    ) async throws {
+        try await withConversation(
+            choice,
+            {
+                $0.timing.pings(every: .milliseconds(50), timeout: .milliseconds(100))
+                $0.timing.pingTimeoutDisabled = true
+            }
+        ) { client, _, _ in
+            // Another server with the same intervals is the clock: it has closed its client when the time is over.
+            try await withConversation(
+                choice, { $0.timing.pings(every: .milliseconds(100), timeout: .milliseconds(400)) }
+            ) { other, _, _ in
+                let code = try await other.closeCode()
+                #expect(code == 4001)
+            }
+            try await client.expectsNothing()
+            #expect(!client.log.events.contains(.text("")))
+            #expect(!client.log.events.contains(.text("#1")))
+        }
+    }
+}
+
+extension TimingSettings {
+    fileprivate mutating func pings(every interval: Duration, timeout: Duration) {
+        self.pingInterval = interval
+        self.pingTimeout = timeout
+        self.pingTimeoutDisabled = false
+    }
+}
