@@ -19,6 +19,8 @@ public struct ConfigurationLoader: Sendable {
     public var hostName: String
     /// Reads what `${file:/path}` names.
     public var readFile: @Sendable (String) throws(FileProblem) -> String
+    /// Why a key for tokens serves none of the algorithms, or nil; an empty list stands for all.
+    public var problemOfKey: @Sendable (_ key: TokenKey, _ algorithms: [String]) -> String?
     /// Makes the bridges, offline (`BridgeHost.check`), to hear what they refuse; asked only when everything before is right, so that they may rely on it.
     public var verify: @Sendable (LinkspanSettings) throws(ConfigurationError) -> Void
 
@@ -30,6 +32,7 @@ public struct ConfigurationLoader: Sendable {
         readFile: @escaping @Sendable (String) throws(FileProblem) -> String = { path throws(FileProblem) in
             try TextFile.read(path, limit: ConfigurationLoader.substitutionLimit)
         },
+        problemOfKey: @escaping @Sendable (_ key: TokenKey, _ algorithms: [String]) -> String? = { _, _ in nil },
         verify: @escaping @Sendable (LinkspanSettings) throws(ConfigurationError) -> Void = { _ in }
     ) {
         self.kinds = kinds
@@ -37,6 +40,7 @@ public struct ConfigurationLoader: Sendable {
         self.flags = flags
         self.hostName = hostName
         self.readFile = readFile
+        self.problemOfKey = problemOfKey
         self.verify = verify
     }
 
@@ -86,7 +90,8 @@ public struct ConfigurationLoader: Sendable {
             environment: self.environment,
             flags: self.flags)
         let root = reader.read(document, as: .linkspan(kinds: self.kinds))
-        var settingsReader = SettingsReader(kinds: self.kinds, hostName: self.hostName)
+        var settingsReader = SettingsReader(
+            kinds: self.kinds, hostName: self.hostName, readFile: self.readFile, problemOfKey: self.problemOfKey)
         let settings = settingsReader.settings(from: root)
         var diagnostics = reader.diagnostics + settingsReader.diagnostics
         if let settings, !diagnostics.contains(where: { $0.severity == .error }) {

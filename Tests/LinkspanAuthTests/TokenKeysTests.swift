@@ -127,6 +127,24 @@ import Testing
         #expect(try keys.verify(Self.jwkToken, now: 1_300_000_000).isObject)
     }
 
+    @Test func `of others verify where no secret of ours could`() async throws {
+        let (privatePEM, publicPEM) = try Self.pems(ES256PrivateKey())
+        let others = try await self.keys {
+            $0.signingKey = TokenKey(.pem(Secret(privatePEM)))
+            $0.algorithms = ["ES256"]
+        }
+        let keys = try await self.keys {
+            $0.signingKey = nil
+            $0.verifyKeys = [TokenKey(.pem(Secret(publicPEM)))]
+            $0.algorithms = ["ES256"]
+        }
+        let foreign = try others.sign(self.claims("{\"sub\":\"bob\"}"), now: 1)
+        #expect(self.refusal(keys, foreign, now: 2) == nil)
+        let own = try keys.sign(self.claims("{\"sub\":\"bob\"}"), now: 1)
+        #expect(self.refusal(keys, own, now: 2) == nil)
+        #expect(self.refusal(others, own, now: 2) != nil)
+    }
+
     @Test func `say what is wrong with them and never what they are`() async {
         let error = await #expect(throws: TokenKeyError.self) {
             _ = try await self.keys { $0.verifyKeys = [TokenKey(.pem(Secret("-----BEGIN NONSENSE-----")))] }

@@ -47,7 +47,7 @@ struct ComplaintTests {
             "version: 1\nquux: 1",
             """
             bridges.yaml:2:1: unknown key "quux" in the file
-                allowed: bridges, brokers, instance, server, version
+                allowed: bridges, brokers, instance, permissions, server, version
             """),
         Case(
             "unknown key of an option block",

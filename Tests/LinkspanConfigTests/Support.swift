@@ -43,6 +43,7 @@ func loader(
             guard let text = files[path] else { throw FileProblem("No such file or directory") }
             return text
         },
+        problemOfKey: TokenKeys.problem,
         verify: { settings throws(ConfigurationError) in try BridgeHost.check(settings, bridges: [PlainBridge.self]) })
 }
 

@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Glibc
 internal import LinkspanBridgeKit
 internal import LinkspanConfig
+internal import LinkspanCore
 internal import LinkspanServer
 
 /// Which configuration, and what the command line changes in it.
@@ -29,6 +30,7 @@ struct ConfigurationOptions: ParsableArguments {
         let kinds = BridgeKinds.known
         return ConfigurationLoader(
             kinds: kinds, environment: ProcessEnvironment.all, flags: flags, hostName: ProcessEnvironment.hostName,
+            problemOfKey: TokenKeys.problem,
             verify: { settings throws(ConfigurationError) in try BridgeHost.check(settings, bridges: kinds) })
     }
 }

@@ -54,6 +54,19 @@ public indirect enum ValueKind: Sendable {
     case blockOrList(BlockDefinition, listKey: String)
     /// Blocks of one kind by name, such as `bridges`.
     case map(BlockDefinition)
+    /// Blocks of one kind in an order that matters, such as `permissions`.
+    case blocks(BlockDefinition)
+    /// One of these words, or the values that each of some claims must have.
+    case grant([String])
+}
+
+extension ValueKind {
+    var isList: Bool {
+        switch self {
+        case .list, .choices, .blocks: true
+        case .text, .secret, .boolean, .integer, .duration, .size, .choice, .block, .blockOrList, .map, .grant: false
+        }
+    }
 }
 
 /// The keys that a block may have.
@@ -84,6 +97,8 @@ public enum TextShape: Sendable, Hashable {
     case instanceID
     case origin
     case glob
+    /// A glob with `{claim}` in it.
+    case claimGlob
     case filePath
     /// The name of a broker or bridge.
     case name
@@ -97,6 +112,7 @@ public enum TextShape: Sendable, Hashable {
         case .instanceID: "1 to 64 characters of A-Z a-z 0-9 . _ -"
         case .origin: "an origin such as https://app.example.com"
         case .glob: "a glob such as chat/**"
+        case .claimGlob: "a glob such as user/{sub}/**"
         case .filePath: "the path of a file"
         case .name: "a name"
         }
@@ -104,7 +120,7 @@ public enum TextShape: Sendable, Hashable {
 
     func admits(_ text: String) -> Bool {
         switch self {
-        case .free, .glob: true
+        case .free, .glob, .claimGlob: true
         case .hostName: Self.isHostName(text)
         case .urlPath:
             text.hasPrefix("/")

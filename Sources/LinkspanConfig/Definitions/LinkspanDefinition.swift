@@ -8,6 +8,10 @@ extension BlockDefinition {
             KeyDefinition("version", .choice(["1"]), required: true, "Format of this file."),
             KeyDefinition("instance", .block(.instance), "Who this instance is."),
             KeyDefinition("server", .block(.server), "The port that clients connect to."),
+            KeyDefinition(
+                "permissions", .blocks(.permission), default: "[]",
+                "Who may subscribe and publish where: the first that applies to a channel decides; where none does, everyone may."
+            ),
             KeyDefinition("brokers", .map(.broker(kinds: kinds)), "Outside brokers, each named once."),
             KeyDefinition("bridges", .map(.bridge), "Which channels travel through which broker."),
         ])
@@ -35,6 +39,7 @@ extension BlockDefinition {
                 "Whether anything before the handshake closes the connection (4009)."),
             KeyDefinition(
                 "event_loops", .integer(1...1024), "Threads that serve clients; one per core when not given."),
+            KeyDefinition("auth", .block(.auth), "How clients prove who they are."),
             KeyDefinition("timing", .block(.timing), "Time limits towards clients."),
             KeyDefinition("limits", .block(.limits), "Bounds that a client can meet."),
         ])
@@ -52,6 +57,48 @@ extension BlockDefinition {
                 "SocketCluster protocol: 1 up to release 14, 2 from 15; auto finds out for each client."),
         ])
     }
+
+    private static var auth: BlockDefinition {
+        let defaults = AuthSettings()
+        return BlockDefinition([
+            KeyDefinition("key", .secret, "Shared secret that signs and verifies tokens; for HS256, HS384 and HS512."),
+            KeyDefinition(
+                "private_key", .text(.filePath),
+                "File with the key (PEM) that signs and verifies tokens, instead of `key`."),
+            KeyDefinition("key_id", .text(.free), "The `kid` of tokens that are signed here."),
+            KeyDefinition("keys", .map(.verifyKey), "Further keys that verify tokens."),
+            KeyDefinition(
+                "key_set", .text(.filePath), "File with a JSON Web Key Set; each of its keys verifies tokens."),
+            KeyDefinition(
+                "algorithms", .choices(TokenKeySource.algorithms),
+                "Admitted algorithms; the first one signs. Not given, HS256 signs and whatever fits the keys verifies."),
+            KeyDefinition(
+                "expiry", .duration(.seconds(1) ... .seconds(3650 * 86_400)), default: Quantity.text(defaults.expiry),
+                "Life of a token that says nothing of its own."),
+            KeyDefinition(
+                "anonymous", .choice(AnonymousAccess.allCases.map(\.rawValue)), default: defaults.anonymous.rawValue,
+                "Whether a client without a valid token may connect (4008)."),
+            KeyDefinition("audience", .text(.free), "What the `aud` of a token must contain."),
+            KeyDefinition("issuer", .text(.free), "What the `iss` of a token must be."),
+        ])
+    }
+
+    private static let verifyKey = BlockDefinition(
+        noun: "key",
+        [
+            KeyDefinition("key", .secret, "Shared secret."),
+            KeyDefinition("public_key", .text(.filePath), "File with a public key (PEM)."),
+            KeyDefinition("id", .text(.free), "The `kid` of the tokens that it verifies; without one, any."),
+        ])
+
+    private static let permission = BlockDefinition([
+        KeyDefinition(
+            "channels", .list(.claimGlob), required: true,
+            "Globs; {claim} is the value of a claim of the client's token."
+        ),
+        KeyDefinition("subscribe", .grant(Grant.words), required: true, "Who may subscribe."),
+        KeyDefinition("publish", .grant(Grant.words), required: true, "Who may publish."),
+    ])
 
     private static var timing: BlockDefinition {
         let defaults = TimingSettings()

@@ -1,8 +1,12 @@
+internal import LinkspanCore
+
 /// A block whose keys and values were checked against its definition.
 struct ConfigBlock {
     var path: KeyPathText
     var location: SourceLocation
     var values: [String: Located<ConfigValue>] = [:]
+    /// Keys that the file has here, those whose values were not taken included.
+    var written: Set<String> = []
 
     func text(_ key: String) -> String? {
         guard case .text(let text)? = self.values[key]?.value else { return nil }
@@ -46,9 +50,20 @@ struct ConfigBlock {
         return block
     }
 
+    func grant(_ key: String) -> Grant? {
+        guard case .grant(let grant)? = self.values[key]?.value else { return nil }
+        return grant
+    }
+
+    /// The blocks of a map or a list.
     func map(_ key: String) -> [ConfigBlock] {
         guard case .map(let blocks)? = self.values[key]?.value else { return [] }
         return blocks
+    }
+
+    /// Whether the file or something that wins over it says anything about `key`, right or wrong.
+    func has(_ key: String) -> Bool {
+        self.written.contains(key) || self.values[key] != nil
     }
 
     /// Where `key` stands, or else the block.
@@ -70,7 +85,8 @@ enum ConfigValue {
     case size(Int)
     case list([Located<String>])
     case block(ConfigBlock)
-    /// In the order of the file; the last component of each path is the name.
+    case grant(Grant)
+    /// In the order of the file; the last component of each path is the name, or the index in a list.
     case map([ConfigBlock])
 }
 
@@ -112,7 +128,12 @@ struct KeyPathText: Hashable {
     }
 
     private var entry: (noun: String, rest: String)? {
-        guard self.keys.count >= 2, ["brokers", "bridges"].contains(self.keys[0]) else { return nil }
-        return ("\(self.keys[0].dropLast()) \"\(self.keys[1])\"", self.keys[2...].joined(separator: "."))
+        guard self.keys.count >= 2 else { return nil }
+        let rest = self.keys[2...].joined(separator: ".")
+        return switch self.keys[0] {
+        case "brokers", "bridges": ("\(self.keys[0].dropLast()) \"\(self.keys[1])\"", rest)
+        case "permissions": ("permissions[\(self.keys[1])]", rest)
+        default: nil
+        }
     }
 }

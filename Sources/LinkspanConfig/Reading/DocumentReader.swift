@@ -1,3 +1,5 @@
+internal import LinkspanCore
+
 /// Walks a document along the definitions and collects every problem on the way.
 ///
 /// For each value the first of these counts: flag, environment, file. Defaults are the reader's of the result.
@@ -48,6 +50,7 @@ struct DocumentReader {
         for entry in entries {
             self.locations[path.appending(entry.key).dotted] = SourceLocation(entry.keyMark)
         }
+        block.written = Set(entries.map(\.key))
         let keys = self.keys(of: definition, selectedBy: entries, at: path)
         for entry in entries where !keys.contains(where: { $0.key == entry.key }) {
             self.reportUnknown(entry, in: path, allowed: keys.map(\.key))
@@ -60,7 +63,7 @@ struct DocumentReader {
                     value: value,
                     location: self.overrideLocation(of: keyPath) ?? entry.map { SourceLocation($0.keyMark) } ?? location
                 )
-            } else if key.isRequired, entry == nil {
+            } else if key.isRequired, entry.map({ $0.value.isNull && key.kind.isList }) ?? true {
                 self.report(
                     location, path.keys.isEmpty ? "\(key.key) is missing" : "\(path.label): \(key.key) is missing",
                     hint: self.example(of: key))
@@ -133,6 +136,23 @@ struct DocumentReader {
             })
     }
 
+    private mutating func blocks(_ node: YAMLNode?, at path: KeyPathText, as definition: BlockDefinition)
+        -> ConfigValue?
+    {
+        guard let node, !node.isNull else { return nil }
+        guard case .sequence(let elements) = node.content else {
+            self.report(
+                SourceLocation(node.mark), "\(path.label): expected a list of blocks, found \(self.found(node))")
+            return nil
+        }
+        return .map(
+            elements.enumerated().map { index, element in
+                let elementPath = path.appending("\(index)")
+                self.locations[elementPath.dotted] = SourceLocation(element.mark)
+                return self.block(element, at: elementPath, location: SourceLocation(element.mark), as: definition)
+            })
+    }
+
     private static func isEntryName(_ name: String) -> Bool {
         (1...64).contains(name.utf8.count)
             && name.unicodeScalars.allSatisfy {
@@ -154,6 +174,10 @@ struct DocumentReader {
             return .block(self.block(Self.wrapped(node, as: listKey), at: path, location: location, as: definition))
         case .map(let definition):
             return self.map(node, at: path, as: definition)
+        case .blocks(let definition):
+            return self.blocks(node, at: path, as: definition)
+        case .grant(let words):
+            return self.grant(node, at: path, words: words, siblings: siblings)
         case .list(let shape):
             return self.list(node, at: path) { scalar throws(ScalarProblem) in try ScalarReading.text(scalar, shape) }
         case .choices(let words):
@@ -198,6 +222,48 @@ struct DocumentReader {
             let port = UInt16(scalar.text)
         else { return "" }
         return "; did you mean `port: \(port)`?"
+    }
+
+    private mutating func grant(
+        _ node: YAMLNode?, at path: KeyPathText, words: [String], siblings: [KeyDefinition]
+    ) -> ConfigValue? {
+        if let node, case .mapping(let entries) = node.content, self.override(at: path) == nil {
+            return self.claims(of: node, entries, at: path)
+        }
+        guard case .text(let word)? = self.scalar(node, at: path, as: .choice(words), siblings: siblings) else {
+            return nil
+        }
+        return Grant(word: word).map(ConfigValue.grant)
+    }
+
+    /// Nil when one is wrong: without it the grant would go to more clients.
+    private mutating func claims(of node: YAMLNode, _ entries: [YAMLNode.Entry], at path: KeyPathText) -> ConfigValue? {
+        guard !entries.isEmpty else {
+            self.report(
+                SourceLocation(node.mark), "\(path.label): names no claim", hint: "write authenticated for any token")
+            return nil
+        }
+        var claims: [String: [String]] = [:]
+        for entry in entries {
+            let claimPath = path.appending(entry.key)
+            // Nothing at all is no list either.
+            let values =
+                entry.value.isNull
+                ? .list([])
+                : self.list(entry.value, at: claimPath) { scalar throws(ScalarProblem) in
+                    try ScalarReading.claim(scalar)
+                }
+            switch values {
+            case .list(let texts) where !texts.isEmpty:
+                claims[entry.key] = texts.map(\.value)
+            case .list:
+                self.report(SourceLocation(entry.keyMark), "\(claimPath.label): names no value")
+                return nil
+            default:
+                return nil
+            }
+        }
+        return .grant(.claims(claims))
     }
 
     private mutating func list(

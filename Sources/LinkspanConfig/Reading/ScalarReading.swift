@@ -22,7 +22,7 @@ enum ScalarReading {
         case .duration(let range): .duration(try Self.duration(scalar, range))
         case .size(let range): .size(try Self.size(scalar, range))
         case .choice(let words): .text(try Self.choice(scalar, words))
-        case .list, .choices, .block, .blockOrList, .map:
+        case .list, .choices, .block, .blockOrList, .map, .blocks, .grant:
             throw ScalarProblem("expected \(Self.expectation(of: kind)), found \(scalar.found)")
         }
     }
@@ -40,6 +40,8 @@ enum ScalarReading {
         case .list, .choices: "a list"
         case .block, .map: "a block of keys"
         case .blockOrList: "a list or a block of keys"
+        case .blocks: "a list of blocks"
+        case .grant(let words): "\(words.joined(separator: ", ")), or claims such as { role: admin }"
         }
     }
 
@@ -59,7 +61,8 @@ enum ScalarReading {
             break
         }
         guard shape.admits(scalar.text) else { throw ScalarProblem(expected) }
-        if shape == .glob { try Self.checkGlob(scalar) }
+        if shape == .glob || shape == .claimGlob { try Self.checkGlob(scalar) }
+        if shape == .claimGlob { try Self.checkBraces(scalar) }
         return scalar.text
     }
 
@@ -68,6 +71,27 @@ enum ScalarReading {
             _ = try Glob(scalar.text)
         } catch {
             throw ScalarProblem("bad glob \(ScalarText.shown(scalar.written)): \(error)")
+        }
+    }
+
+    /// A value that a claim may have; numbers and booleans as JSON writes them.
+    static func claim(_ scalar: ScalarText) throws(ScalarProblem) -> String {
+        guard scalar.look != .nothing else { throw ScalarProblem("expected the value of a claim, found nothing") }
+        return scalar.text
+    }
+
+    /// A claim that is not closed would be text, and the rule would never apply.
+    private static func checkBraces(_ scalar: ScalarText) throws(ScalarProblem) {
+        var rest = scalar.text[...]
+        while let character = rest.popFirst() {
+            if character == "\\" { rest = rest.dropFirst() }
+            guard character == "{" else { continue }
+            guard let close = rest.firstIndex(of: "}"), close > rest.startIndex else {
+                throw ScalarProblem(
+                    "bad glob \(ScalarText.shown(scalar.written)): \"{\" begins a claim such as {sub}",
+                    hint: "write \\{ for a brace")
+            }
+            rest = rest[close...].dropFirst()
         }
     }
 

@@ -7,11 +7,21 @@ struct SettingsReader {
     /// Used when the file gives no instance id.
     let hostName: String
 
+    /// Reads the files that keys are in.
+    let readFile: @Sendable (String) throws(FileProblem) -> String
+    let problemOfKey: @Sendable (_ key: TokenKey, _ algorithms: [String]) -> String?
+
     private(set) var diagnostics: [Diagnostic] = []
 
-    init(kinds: [any Bridge.Type], hostName: String) {
+    init(
+        kinds: [any Bridge.Type], hostName: String,
+        readFile: @escaping @Sendable (String) throws(FileProblem) -> String,
+        problemOfKey: @escaping @Sendable (_ key: TokenKey, _ algorithms: [String]) -> String?
+    ) {
         self.kinds = Dictionary(kinds.map { ($0.kind, $0) }, uniquingKeysWith: { first, _ in first })
         self.hostName = hostName
+        self.readFile = readFile
+        self.problemOfKey = problemOfKey
     }
 
     /// Complete only when no error was reported.
@@ -24,12 +34,15 @@ struct SettingsReader {
         }
         let blocks = root.map("bridges")
         let rules = blocks.map { self.rule(from: $0, brokers: brokers, bridgeNames: blocks.map(\.path.last)) }
+        var server = Self.server(from: root.block("server"))
+        server.auth = self.auth(from: root.block("server").block("auth"))
+        server.permissions = self.permissions(
+            from: root.map("permissions"), auth: root.block("server").block("auth"))
         guard let instance else { return nil }
-        return LinkspanSettings(
-            instance: instance, server: Self.server(from: root.block("server")), upstreams: upstreams, bridges: rules)
+        return LinkspanSettings(instance: instance, server: server, upstreams: upstreams, bridges: rules)
     }
 
-    private mutating func report(
+    mutating func report(
         _ location: SourceLocation, _ message: String, hint: String? = nil, severity: Diagnostic.Severity = .error
     ) {
         self.diagnostics.append(Diagnostic(severity, at: location, message, hint: hint))
@@ -153,7 +166,7 @@ struct SettingsReader {
         case .integer(let value): .integer(value)
         case .duration(let value): .duration(value)
         case .size(let value): .size(value)
-        case .list, .block, .map: nil
+        case .list, .grant, .block, .map: nil
         }
     }
 
