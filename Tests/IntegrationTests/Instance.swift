@@ -34,6 +34,8 @@ struct InstanceConfiguration {
 final class Instance: Sendable {
     let port: Int
     let url: String
+    /// Its `bridges.yaml`.
+    let file: String
     let process: ChildProcess
 
     /// Starts `linkspan serve` and returns when it accepts clients. The parameters are those of ``InstanceConfiguration``.
@@ -48,6 +50,7 @@ final class Instance: Sendable {
         let process = try ChildProcess(Self.program, ["serve", "--config", file], folder: folder.path)
         self.port = port
         self.url = configuration.url
+        self.file = file
         self.process = process
         _ = try await eventually("instance \(name) on port \(port)") {
             guard process.isRunning else {
@@ -74,4 +77,30 @@ final class Instance: Sendable {
     /// Ends it as an operator would (SIGTERM).
     @discardableResult
     func stop() async throws -> ChildProcess.Exit { try await self.process.stop() }
+}
+
+extension Instance {
+    /// One bridge as `/health` shows it.
+    func bridge(_ name: String = "up") async throws -> JSON {
+        try await HTTP.get("http://127.0.0.1:\(self.port)/health").body["bridges"][name]
+    }
+
+    /// Waits until `/health` shows the bridge `up` in a state.
+    func wait(forBridge state: JSON) async throws {
+        _ = try await eventually("bridge \(state)") { try await self.bridge()["state"] == state ? true : nil }
+    }
+}
+
+extension JSON {
+    /// For a bridge of `/health`: whether everything that it accepted or received is accounted for.
+    var isBalanced: Bool {
+        let (egress, ingress) = (self["egress"], self["ingress"])
+        let left = egress.sum(["confirmed", "filtered", "expired", "buffered", "in_flight"], and: "dropped")
+        let taken = ingress.sum(["delivered", "duplicate", "looped", "held"], and: "refused")
+        return egress["accepted"].int == left && ingress["received"].int == taken
+    }
+
+    private func sum(_ keys: [String], and reasons: String) -> Int {
+        keys.compactMap { self[$0].int }.reduce(0, +) + self[reasons].members.values.compactMap(\.int).reduce(0, +)
+    }
 }
