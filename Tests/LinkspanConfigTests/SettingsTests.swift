@@ -18,7 +18,7 @@ struct SettingsTests {
             """
             version: 1
             server:
-              clients: { host: 127.0.0.1, port: 1, path: /x, protocol: 1 }
+              clients: { host: 127.0.0.1, port: 1, path: /x, protocol: 1, codec: minbin }
               origins: [ "https://a.example", "http://b.example:8080" ]
               client_publish: false
               strict_handshake: false
@@ -41,6 +41,7 @@ struct SettingsTests {
         expected.port = 1
         expected.path = "/x"
         expected.protocolChoice = .v1
+        expected.codec = .minBin
         expected.origins = ["https://a.example", "http://b.example:8080"]
         expected.allowsClientPublish = false
         expected.requiresHandshakeFirst = false

@@ -55,6 +55,9 @@ extension BlockDefinition {
             KeyDefinition(
                 "protocol", .choice(ProtocolChoice.allCases.map(\.rawValue)), default: defaults.protocolChoice.rawValue,
                 "SocketCluster protocol: 1 up to release 14, 2 from 15; auto finds out for each client."),
+            KeyDefinition(
+                "codec", .choice(CodecChoice.allCases.map(\.rawValue)), default: defaults.codec.rawValue,
+                "How clients write messages: json, minbin (sc-codec-min-bin), or auto for both."),
         ])
     }
 

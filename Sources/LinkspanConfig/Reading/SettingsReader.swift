@@ -74,6 +74,7 @@ struct SettingsReader {
         settings.port = clients.integer("port") ?? settings.port
         settings.path = clients.text("path") ?? settings.path
         settings.protocolChoice = clients.choice("protocol") ?? settings.protocolChoice
+        settings.codec = clients.choice("codec") ?? settings.codec
         settings.eventLoops = block.integer("event_loops")
         settings.origins = block.list("origins")?.map(\.value) ?? settings.origins
         settings.allowsClientPublish = block.boolean("client_publish") ?? settings.allowsClientPublish

@@ -42,6 +42,16 @@ public enum ProtocolChoice: String, Sendable, Hashable, CaseIterable {
     case v2 = "2"
 }
 
+/// How clients write their messages.
+public enum CodecChoice: String, Sendable, Hashable, CaseIterable {
+    /// The first message of each client shows it.
+    case auto
+    /// Text frames, what clients write unless told otherwise.
+    case json
+    /// MessagePack in binary frames (sc-codec-min-bin).
+    case minBin = "minbin"
+}
+
 public struct ServerSettings: Sendable, Hashable {
     /// The client port: WebSocket and `/health`.
     public var host = "0.0.0.0"
@@ -50,6 +60,7 @@ public struct ServerSettings: Sendable, Hashable {
     /// Matched exactly, with or without the trailing slash.
     public var path = "/socketcluster/"
     public var protocolChoice = ProtocolChoice.auto
+    public var codec = CodecChoice.auto
     /// Event loops; nil means one per core.
     public var eventLoops: Int?
     /// Exact origins such as `https://app.example.com`; empty admits every origin, a missing one included.

@@ -111,6 +111,12 @@ extension ClientConnection {
 
     private func messageReceived(_ kind: WebSocketMessageKind, _ text: UnsafeRawBufferPointer) {
         guard self.stage == .open else { return }
+        guard self.codec == .json else { return self.codedMessageReceived(kind, text) }
+        self.textReceived(kind, text)
+    }
+
+    /// A message in JSON, or anything that is none.
+    func textReceived(_ kind: WebSocketMessageKind, _ text: UnsafeRawBufferPointer) {
         let now = self.loop.turn.now
         let rules = self.server.rules
         switch self.server.decoder.decode(text.bytes) {
@@ -133,7 +139,7 @@ extension ClientConnection {
         }
     }
 
-    private func packetReceived(_ packet: ClientPacket, _ text: UnsafeRawBufferPointer) {
+    func packetReceived(_ packet: ClientPacket, _ text: UnsafeRawBufferPointer) {
         if self.isTokenOver, self.tokenEnded(before: packet) { return }
         let action = self.machine?.packetReceived(
             packet, in: text.bytes, at: self.loop.turn.now, rules: self.server.rules)

@@ -34,6 +34,9 @@ final class ClientConnection: ChannelInboundHandler {
     /// What this client was found to be allowed; belongs to ``identity``.
     var decisions: ChannelDecisions?
 
+    /// Nil until the first message has shown it, where the listener admits more than one.
+    @exclusivity(unchecked) var codec: MessageCodec?
+
     // Inbound.
     @exclusivity(unchecked) var parser: WebSocketFrameParser
     /// What came and was not handled yet: an incomplete frame, or anything while reading is paused.
@@ -61,6 +64,7 @@ final class ClientConnection: ChannelInboundHandler {
     init(loop: ServerLoop, writesDirectly: Bool) {
         self.loop = loop
         self.writesDirectly = writesDirectly
+        self.codec = MessageCodec(loop.context.settings.codec)
         self.parser = WebSocketFrameParser(
             sender: .client,
             limits: WebSocketFrameParser.Limits(messageBytes: loop.context.settings.limits.messageBytes),
@@ -285,15 +289,17 @@ final class ClientConnection: ChannelInboundHandler {
     private func ping(_ form: Liveness.PingForm) {
         // A peer that does not take what we send needs no pings on top; it will not answer them either.
         guard self.queuedBytes == 0 else { return }
+        let numbered = self.codec == .minBin ? Self.numberedMinBinPing : Self.numberedPing
         switch form {
         case .only(.v2): self.loop.shard.answer(self, verbatim: Self.emptyPing)
-        case .only(.v1): self.loop.shard.answer(self, verbatim: Self.numberedPing)
-        case .both: self.loop.shard.answer(self, verbatim: Self.emptyPing + Self.numberedPing)
+        case .only(.v1): self.loop.shard.answer(self, verbatim: numbered)
+        case .both: self.loop.shard.answer(self, verbatim: Self.emptyPing + numbered)
         }
     }
 
     private static let emptyPing: [UInt8] = [0x81, 0x00]
     private static let numberedPing: [UInt8] = [0x81, 0x02, UInt8(ascii: "#"), UInt8(ascii: "1")]
+    private static let numberedMinBinPing: [UInt8] = [0x82, 0x03, 0xA2, UInt8(ascii: "#"), UInt8(ascii: "1")]
 
     /// Asks to be called again at the next deadline of any of our clocks.
     func reschedule() {

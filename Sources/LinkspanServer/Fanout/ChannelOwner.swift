@@ -24,6 +24,8 @@ final class ChannelOwner {
     private var departures: [Departure] = []
     private var departureBytes: ByteBuffer?
     @exclusivity(unchecked) private var pool = FrameBlockPool()
+    /// A packet on its way into another codec.
+    private var draft: [UInt8] = []
 
     /// A message that leaves for bridges or observers at the end of the turn.
     private struct Departure {
@@ -69,8 +71,8 @@ final class ChannelOwner {
                 self.publish(name, hash: request.hash, data: data, turn: turn)
             case .join(let channel):
                 self.join(name, hash: request.hash, loop: batch.source, channel: channel, turn: turn)
-            case .leave:
-                self.leave(name, hash: request.hash, loop: batch.source, turn: turn)
+            case .leave(let codec):
+                self.leave(name, hash: request.hash, loop: batch.source, codec: codec, turn: turn)
             }
         }
     }
@@ -138,7 +140,8 @@ final class ChannelOwner {
     }
 
     private func frame(_ data: UnsafeRawBufferPointer, channel: OwnedChannel, number: Int) {
-        guard !channel.audience.isEmpty else { return }
+        if channel.minBinLoops > 0 { self.frameMinBin(data, channel: channel, number: number) }
+        guard channel.jsonLoops > 0 else { return }
         if channel.frames == nil {
             channel.frames = self.pool.take()
             self.dirty.append(Int32(number))
@@ -146,6 +149,19 @@ final class ChannelOwner {
         guard var frames = channel.frames else { return }
         channel.encoder.encodeFrame(data: data.bytes, into: &frames)
         channel.frameCount += 1
+    }
+
+    /// Only where somebody reads it: the packet is written as JSON first and then transcoded.
+    private func frameMinBin(_ data: UnsafeRawBufferPointer, channel: OwnedChannel, number: Int) {
+        let frames = channel.minBinFrames ?? self.pool.take()
+        if channel.minBinFrames == nil {
+            channel.minBinFrames = frames
+            self.dirty.append(Int32(number))
+        }
+        self.draft.removeAll(keepingCapacity: true)
+        channel.encoder.encodePacket(data: data.bytes, into: &self.draft)
+        let frame = self.draft.withUnsafeBytes { frames.putMinBinFrame($0, self.context.minBin) }
+        if frame != nil { channel.minBinFrameCount += 1 }
     }
 
     private func depart(
@@ -174,18 +190,19 @@ final class ChannelOwner {
         for observer in self.observers { observer.channelSubscribed(owned.name) }
     }
 
-    func leave(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash, loop: Int, turn: Turn) {
+    func leave(
+        _ name: UnsafeRawBufferPointer, hash: NameTable.Hash, loop: Int, codec: MessageCodec = .json, turn: Turn
+    ) {
         guard let number = self.names.find(name, hash: hash), let owned = self.channels[number] else { return }
         owned.lastUsed = turn.now
-        guard owned.leave(loop: loop), !owned.name.isReserved else { return }
+        guard owned.leave(loop: loop, codec: codec), !owned.name.isReserved else { return }
         self.context.bridgePlane?.channelUnsubscribed(owned.name)
         for observer in self.observers { observer.channelUnsubscribed(owned.name) }
     }
 
     /// Hands what has gathered for one channel to its subscribers now, because who they are is about to change.
     func settle(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash, turn: Turn) {
-        guard let number = self.names.find(name, hash: hash), let channel = self.channels[number], channel.frames != nil
-        else { return }
+        guard let number = self.names.find(name, hash: hash), let channel = self.channels[number] else { return }
         self.deliver(channel, turn: turn)
     }
 
@@ -206,7 +223,7 @@ final class ChannelOwner {
 
     func endTurn(_ turn: Turn) {
         for number in self.dirty {
-            if let channel = self.channels[Int(number)], channel.frames != nil { self.deliver(channel, turn: turn) }
+            if let channel = self.channels[Int(number)] { self.deliver(channel, turn: turn) }
         }
         self.dirty.removeAll(keepingCapacity: true)
         if !self.departures.isEmpty { self.sendDepartures() }
@@ -218,12 +235,25 @@ final class ChannelOwner {
     }
 
     private func deliver(_ channel: OwnedChannel, turn: Turn) {
-        guard let frames = channel.frames else { return }
-        let frameCount = channel.frameCount
-        channel.frames = nil
-        channel.frameCount = 0
+        if let frames = channel.frames {
+            let frameCount = channel.frameCount
+            channel.frames = nil
+            channel.frameCount = 0
+            self.deliver(frames, frameCount: frameCount, .json, of: channel, turn: turn)
+        }
+        if let frames = channel.minBinFrames {
+            let frameCount = channel.minBinFrameCount
+            channel.minBinFrames = nil
+            channel.minBinFrameCount = 0
+            self.deliver(frames, frameCount: frameCount, .minBin, of: channel, turn: turn)
+        }
+    }
+
+    private func deliver(
+        _ frames: FrameBlock, frameCount: Int, _ codec: MessageCodec, of channel: OwnedChannel, turn: Turn
+    ) {
         var isHere = false
-        for audience in channel.audience {
+        for audience in channel.audience where audience.channel.codec == codec {
             if audience.loop == self.loop {
                 isHere = true
                 turn.deliverHere(audience.channel, frames, frameCount: frameCount)

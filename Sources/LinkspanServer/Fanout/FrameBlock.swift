@@ -25,6 +25,11 @@ final class FrameBlock: @unchecked Sendable {
         self.count = 0
     }
 
+    /// Forgets what was appended after the first `count` bytes.
+    func truncate(to count: Int) {
+        self.count = count
+    }
+
     @inline(__always)
     func makeRoom(_ extra: Int) {
         if self.count + extra > self.capacity { self.grow(to: self.count + extra) }

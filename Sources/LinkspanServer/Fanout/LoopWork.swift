@@ -9,10 +9,10 @@ struct OwnerBatch: Sendable {
         enum Kind: Sendable {
             /// A client of the asking loop published.
             case publish
-            /// The asking loop has its first subscriber of the channel.
+            /// The asking loop has its first subscriber of the channel who reads its codec.
             case join(ShardChannel)
-            /// The asking loop has no subscriber of the channel any more.
-            case leave
+            /// The asking loop has no subscriber of the channel any more who reads this codec.
+            case leave(MessageCodec)
         }
 
         var kind: Kind
@@ -34,6 +34,8 @@ struct OwnerBatch: Sendable {
 struct ShardChannel: Sendable, Hashable {
     var number: Int32
     var generation: UInt32
+    /// Of its subscribers; each codec has channels of its own.
+    var codec = MessageCodec.json
 }
 
 /// Frames for the subscribers of one loop, from one owner and turn.

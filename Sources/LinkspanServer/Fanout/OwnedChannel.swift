@@ -5,7 +5,7 @@ internal import NIOCore
 
 /// What belongs to a channel wherever its subscribers are; lives on the loop that owns it.
 final class OwnedChannel {
-    /// One loop with subscribers.
+    /// One loop with subscribers who read one codec.
     struct Audience {
         var loop: Int
         var channel: ShardChannel
@@ -18,6 +18,9 @@ final class OwnedChannel {
     let epoch: UInt64
     @exclusivity(unchecked) private(set) var sequence: UInt64 = 0
     @exclusivity(unchecked) private(set) var audience: [Audience] = []
+    /// How many loops want frames in each codec.
+    @exclusivity(unchecked) private(set) var jsonLoops = 0
+    @exclusivity(unchecked) private(set) var minBinLoops = 0
     /// Of messages that other instances published here.
     var windows: OriginWindows?
     @exclusivity(unchecked) var lastUsed: NIODeadline
@@ -25,6 +28,9 @@ final class OwnedChannel {
     /// The frames of this turn, for everybody who is subscribed at its end.
     @exclusivity(unchecked) var frames: FrameBlock?
     @exclusivity(unchecked) var frameCount = 0
+    /// The same for those who read min-bin.
+    var minBinFrames: FrameBlock?
+    var minBinFrameCount = 0
 
     init(name: ChannelName, epoch: UInt64, routes: [EgressRoute], now: NIODeadline) {
         self.name = name
@@ -42,19 +48,32 @@ final class OwnedChannel {
     /// True when this is the first loop with subscribers.
     func join(loop: Int, channel: ShardChannel) -> Bool {
         let isFirst = self.audience.isEmpty
-        if let index = self.audience.firstIndex(where: { $0.loop == loop }) {
+        if let index = self.index(of: loop, channel.codec) {
             self.audience[index].channel = channel
         } else {
             self.audience.append(Audience(loop: loop, channel: channel))
+            self.count(channel.codec, 1)
         }
         return isFirst
     }
 
     /// True when this was the last loop with subscribers.
-    func leave(loop: Int) -> Bool {
-        guard let index = self.audience.firstIndex(where: { $0.loop == loop }) else { return false }
+    func leave(loop: Int, codec: MessageCodec) -> Bool {
+        guard let index = self.index(of: loop, codec) else { return false }
         self.audience.remove(at: index)
+        self.count(codec, -1)
         return self.audience.isEmpty
+    }
+
+    private func index(of loop: Int, _ codec: MessageCodec) -> Int? {
+        self.audience.firstIndex { $0.loop == loop && $0.channel.codec == codec }
+    }
+
+    private func count(_ codec: MessageCodec, _ change: Int) {
+        switch codec {
+        case .json: self.jsonLoops += change
+        case .minBin: self.minBinLoops += change
+        }
     }
 }
 

@@ -10,6 +10,7 @@ final class ServerContext: Sendable {
     let rules: ConnectionRules
     let upgradeRules: UpgradeRules
     let decoder: ClientDecoder
+    let minBin: MinBinCodec
     let tokens: TokenJudge
     let permissions: Permissions
     /// Whether clients have to be asked about at all.
@@ -45,6 +46,7 @@ final class ServerContext: Sendable {
         self.tokens = tokens
         self.permissions = permissions
         self.hasPermissions = !permissions.isEmpty
+        self.minBin = MinBinCodec(settings: settings)
         self.instance = instance
         self.ownHops = [instance]
         self.epoch = epoch

@@ -61,7 +61,7 @@ final class ServerLoop {
         }
     }
 
-    /// The first subscriber of a channel on this loop.
+    /// The first subscriber of a channel on this loop who reads its codec.
     func join(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash, channel: ShardChannel) {
         let owner = hash.owner(among: self.context.loopCount)
         self.touch()
@@ -72,14 +72,14 @@ final class ServerLoop {
         }
     }
 
-    /// The last subscriber of a channel on this loop is gone.
-    func leave(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash) {
+    /// The last subscriber of a channel on this loop who reads `codec` is gone.
+    func leave(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash, codec: MessageCodec) {
         let owner = hash.owner(among: self.context.loopCount)
         self.touch()
         if owner == self.index {
-            self.owner.leave(name, hash: hash, loop: self.index, turn: self.turn)
+            self.owner.leave(name, hash: hash, loop: self.index, codec: codec, turn: self.turn)
         } else {
-            self.request(.leave, name: name, hash: hash, data: Self.noData, owner: owner)
+            self.request(.leave(codec), name: name, hash: hash, data: Self.noData, owner: owner)
         }
     }
 

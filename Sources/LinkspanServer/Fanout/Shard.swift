@@ -15,8 +15,8 @@ final class Shard {
     unowned var loop: ServerLoop!
 
     @exclusivity(unchecked) private var connections = ConnectionSlots()
-    @exclusivity(unchecked) private var names = NameTable()
-    @exclusivity(unchecked) private var subscriptions = SubscriptionTable()
+    private let jsonMembers = CodecMembers(.json)
+    private let minBinMembers = CodecMembers(.minBin)
     private var wheel: TimerWheel
     private var ticking: RepeatedTask?
     private var due: ContiguousArray<TimerWheel.Entry> = []
@@ -104,15 +104,16 @@ final class Shard {
 
     /// False when it existed already.
     func subscribe(_ connection: ClientConnection, to name: UnsafeRawBufferPointer) -> Bool {
+        let members = self.members(connection)
         let hash = NameTable.Hash(name)
-        if let number = self.names.find(name, hash: hash) {
-            if self.subscriptions.isSubscribed(connection: connection.slot, channel: number) { return false }
+        if let number = members.names.find(name, hash: hash) {
+            if members.subscriptions.isSubscribed(connection: connection.slot, channel: number) { return false }
             self.loop.settle(name, hash: hash)
-            _ = self.subscriptions.subscribe(connection: connection.slot, channel: number)
+            _ = members.subscriptions.subscribe(connection: connection.slot, channel: number)
         } else {
-            let number = self.names.insert(name, hash: hash)
-            _ = self.subscriptions.subscribe(connection: connection.slot, channel: number)
-            self.loop.join(name, hash: hash, channel: self.channel(number))
+            let number = members.names.insert(name, hash: hash)
+            _ = members.subscriptions.subscribe(connection: connection.slot, channel: number)
+            self.loop.join(name, hash: hash, channel: members.channel(number))
         }
         self.counters.subscriptions.add(1)
         return true
@@ -120,34 +121,37 @@ final class Shard {
 
     /// False when there was none.
     func unsubscribe(_ connection: ClientConnection, from name: UnsafeRawBufferPointer) -> Bool {
+        let members = self.members(connection)
         let hash = NameTable.Hash(name)
-        guard let number = self.names.find(name, hash: hash),
-            self.subscriptions.isSubscribed(connection: connection.slot, channel: number)
+        guard let number = members.names.find(name, hash: hash),
+            members.subscriptions.isSubscribed(connection: connection.slot, channel: number)
         else { return false }
         self.loop.settle(name, hash: hash)
-        _ = self.subscriptions.unsubscribe(connection: connection.slot, channel: number)
+        _ = members.subscriptions.unsubscribe(connection: connection.slot, channel: number)
         self.counters.subscriptions.add(-1)
-        self.leaveIfEmpty(number)
+        self.leaveIfEmpty(number, members)
         return true
     }
 
     func endSubscriptions(of connection: ClientConnection) {
-        guard self.subscriptions.subscriptionCount(ofConnection: connection.slot) > 0 else { return }
+        let members = self.members(connection)
+        guard members.subscriptions.subscriptionCount(ofConnection: connection.slot) > 0 else { return }
         var ended: [Int] = []
-        self.subscriptions.removeConnection(connection.slot) { ended.append($0) }
+        members.subscriptions.removeConnection(connection.slot) { ended.append($0) }
         self.counters.subscriptions.add(-ended.count)
-        for number in ended { self.leaveIfEmpty(number) }
+        for number in ended { self.leaveIfEmpty(number, members) }
     }
 
-    private func leaveIfEmpty(_ number: Int) {
-        guard self.subscriptions.subscriberCount(ofChannel: number) == 0 else { return }
-        let hash = self.names.hash(of: number)
-        self.names.name(of: number).withUnsafeBytes { self.loop.leave($0, hash: hash) }
-        self.names.remove(number)
+    private func leaveIfEmpty(_ number: Int, _ members: CodecMembers) {
+        guard members.subscriptions.subscriberCount(ofChannel: number) == 0 else { return }
+        let hash = members.names.hash(of: number)
+        members.names.name(of: number).withUnsafeBytes { self.loop.leave($0, hash: hash, codec: members.codec) }
+        members.names.remove(number)
     }
 
-    private func channel(_ number: Int) -> ShardChannel {
-        ShardChannel(number: Int32(number), generation: self.names.generation(of: number))
+    /// A connection subscribes to nothing before its first message has shown its codec.
+    private func members(_ connection: ClientConnection) -> CodecMembers {
+        connection.codec == .minBin ? self.minBinMembers : self.jsonMembers
     }
 
     // MARK: Gathering
@@ -174,9 +178,10 @@ final class Shard {
 
     private func stage(_ channel: ShardChannel, block: Int32, start: Int, count: Int, frameCount: Int) {
         // The last subscriber may have left while the frames were under way.
-        guard self.names.isCurrent(Int(channel.number), generation: channel.generation) else { return }
+        let members = channel.codec == .json ? self.jsonMembers : self.minBinMembers
+        guard members.names.isCurrent(Int(channel.number), generation: channel.generation) else { return }
         var subscribers = 0
-        self.subscriptions.forEachSubscriber(ofChannel: Int(channel.number)) { slot in
+        members.subscriptions.forEachSubscriber(ofChannel: Int(channel.number)) { slot in
             self.append(Segment(block: block, next: -1, start: start, count: count), to: slot)
             subscribers += 1
         }
@@ -200,7 +205,16 @@ final class Shard {
     /// Gathers one frame for one connection, behind what this turn has for it already.
     func answer(_ connection: ClientConnection, _ opcode: WebSocketOpcode = .text, _ encode: (inout FrameBlock) -> Void)
     {
+        if opcode == .text, connection.codec == .minBin { return self.answerMinBin(connection, encode) }
         let range = self.answers.putFrame(opcode, encode)
+        self.appendAnswer(range, to: connection.slot)
+    }
+
+    private func answerMinBin(_ connection: ClientConnection, _ encode: (inout FrameBlock) -> Void) {
+        var text = FrameBlock(capacity: 512)
+        encode(&text)
+        let packet = UnsafeRawBufferPointer(start: text.base, count: text.count)
+        guard let range = self.answers.putMinBinFrame(packet, self.context.minBin) else { return }
         self.appendAnswer(range, to: connection.slot)
     }
 
