@@ -100,6 +100,7 @@ public final class LinkspanServer: Service {
     public var counters: ServerCounters {
         var sum = ServerCounters()
         for counters in self.loopCounters { sum += counters.snapshot }
+        sum.injectionsDropped = self.broker.droppedCount
         return sum
     }
 
@@ -154,8 +155,23 @@ public final class LinkspanServer: Service {
             throw error
         }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: self.inboxes.count)
+        let result = await self.serve(context, on: group)
+        if case .failure(let error) = result { self.settle(.failure(error)) }
+        self.broker.stopped()
+        try await group.shutdownGracefully()
+        try result.get()
+    }
+
+    private func serve(_ context: ServerContext, on group: MultiThreadedEventLoopGroup) async -> Result<Void, any Error>
+    {
+        let loops: ServerLoops
         do {
-            let loops = try await ServerLoops(context: context, group: group)
+            loops = try await ServerLoops(context: context, group: group)
+        } catch {
+            return .failure(error)
+        }
+        let result: Result<Void, any Error>
+        do {
             let listener = try await self.listen(loops, group: group)
             self.logger.info(
                 "Serving clients",
@@ -163,15 +179,12 @@ public final class LinkspanServer: Service {
             await Self.untilStopped()
             self.logger.info("Closing clients", metadata: [LogKey.clients: "\(self.counters.clientsOpen)"])
             try? await listener.close()
-            await loops.drain()
-            self.broker.stopped()
-            try await group.shutdownGracefully()
+            result = .success(())
         } catch {
-            self.settle(.failure(error))
-            self.broker.stopped()
-            try? await group.shutdownGracefully()
-            throw error
+            result = .failure(error)
         }
+        await loops.drain()
+        return result
     }
 
     private func makeContext() async throws -> ServerContext {

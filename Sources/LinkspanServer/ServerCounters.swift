@@ -22,6 +22,8 @@ public struct ServerCounters: Sendable, Hashable {
     public var ratePauses = 0
     /// Times that publishers were not read because some loop had too much waiting.
     public var congestionPauses = 0
+    /// Messages of the program around the server that found the inbox of their channel's owner full.
+    public var injectionsDropped = 0
     /// Subscriptions of clients that exist now.
     public var subscriptions = 0
     /// Channels that owners know now, with subscribers or without.
@@ -57,7 +59,7 @@ public struct ServerCounters: Sendable, Hashable {
         [
             \.connectionsAccepted, \.connectionsOpen, \.handshakes, \.clientsOpen, \.publishesReceived, \.deliveries,
             \.slowSubscribersClosed, \.connectionsRefused, \.protocolFaults, \.ratePauses, \.congestionPauses,
-            \.subscriptions, \.channels, \.channelsForgotten,
+            \.injectionsDropped, \.subscriptions, \.channels, \.channelsForgotten,
             \.tokensAccepted, \.tokensExpired, \.tokensNotActive, \.tokensRevoked, \.tokensInvalid,
             \.tokensExpiredInSession, \.anonymousRefused, \.connectionsRevoked, \.subscribesDenied,
             \.publishesDenied,

@@ -28,7 +28,7 @@ struct Adapter {
                     // What we sent ourselves comes back from most outside brokers.
                     guard sender != self.name else { return }
                     // Raises no event, so nothing echoes. It was valid JSON when it left.
-                    try? self.server.broker.publish(channel, data)
+                    _ = try? self.server.broker.publish(channel, data)
                 }
             case .unsubscribe(let channel):
                 self.outside.unsubscribe(self.name, from: channel)

@@ -109,6 +109,16 @@ import Testing
         for await _ in ended {}
     }
 
+    @Test func `a program that publishes faster than the server can take it is told so`() {
+        let server = LinkspanServer(instance: InstanceID("early")!, logger: .quiet)
+        let data = JSONText(string: String(repeating: "x", count: 1 << 20))
+        var taken = 0
+        while server.broker.publish("news", data) { taken += 1 }
+        #expect((100...130).contains(taken))
+        #expect(!server.broker.exchange("news", data))
+        #expect(server.counters.injectionsDropped == 2)
+    }
+
     @Test func `what is published before the server runs is delivered to nobody and harms nothing`() async throws {
         let server = LinkspanServer(instance: InstanceID("early")!, logger: .quiet)
         server.broker.publish("news", JSONText.null)

@@ -10,6 +10,7 @@ public final class Broker: Sendable {
     private let depth: Int
     /// Those that were added before the loops existed, and from then on all.
     private let observers = Mutex<[any BrokerObserver]>([])
+    private let dropped = Atomic<Int>(0)
 
     init(inboxes: [LoopInbox], depth: Int) {
         self.inboxes = inboxes
@@ -22,18 +23,23 @@ public final class Broker: Sendable {
     ///
     /// Raises no `publish` event and leaves by no bridge: an adapter that mirrors an outside broker calls it for what comes from there.
     /// - Parameter data: nil for a publish without data, which is not the same as `null`.
-    public func publish(_ channel: ChannelName, _ data: JSONText?) {
+    /// - Returns: false when 128 MiB wait for the owner of the channel already; the message is then dropped and counted.
+    @discardableResult
+    public func publish(_ channel: ChannelName, _ data: JSONText?) -> Bool {
         self.post(channel, Self.buffer(data), .library)
     }
 
     /// As ``publish(_:_:)-(_,JSONText?)``, of JSON text that is checked here; empty means no data.
-    public func publish(_ channel: ChannelName, _ data: ByteBuffer) throws(JSONError) {
+    @discardableResult
+    public func publish(_ channel: ChannelName, _ data: ByteBuffer) throws(JSONError) -> Bool {
         try self.check(data)
-        self.post(channel, data, .library)
+        return self.post(channel, data, .library)
     }
 
     /// Publishes as a client would: the message gets an identity, raises the `publish` event and leaves by the bridges that carry `channel`.
-    public func exchange(_ channel: ChannelName, _ data: JSONText?) {
+    /// - Returns: false when 128 MiB wait for the owner of the channel already; the message is then dropped and counted.
+    @discardableResult
+    public func exchange(_ channel: ChannelName, _ data: JSONText?) -> Bool {
         self.post(channel, Self.buffer(data), .exchange)
     }
 
@@ -70,12 +76,20 @@ public final class Broker: Sendable {
         for inbox in self.inboxes { inbox.post(.control(body)) }
     }
 
-    private func post(_ channel: ChannelName, _ data: ByteBuffer, _ source: Injection.Source) {
+    var droppedCount: Int { self.dropped.load(ordering: .relaxed) }
+
+    private func post(_ channel: ChannelName, _ data: ByteBuffer, _ source: Injection.Source) -> Bool {
         let hash = NameTable.Hash(channel)
         let envelope = Envelope(channel: channel, data: data, header: nil)
-        self.inboxes[hash.owner(among: self.inboxes.count)].post(
-            .injection(Injection(source: source, messages: [(envelope, hash)])), byteCount: data.readableBytes)
+        let isTaken = self.inboxes[hash.owner(among: self.inboxes.count)].post(
+            .injection(Injection(source: source, messages: [(envelope, hash)])),
+            byteCount: data.readableBytes + Self.messageOverhead, byteLimit: Congestion.injectionByteLimit)
+        if !isTaken { self.dropped.wrappingAdd(1, ordering: .relaxed) }
+        return isTaken
     }
+
+    /// What a message costs beside its data while it waits.
+    private static let messageOverhead = 256
 
     private func check(_ data: ByteBuffer) throws(JSONError) {
         guard data.readableBytes > 0 else { return }

@@ -12,6 +12,7 @@ final class LoopInbox: Sendable {
         var byteCount = 0
         var isWoken = false
         var isCongested = false
+        /// Its loop has stopped: nobody would ever come to what is handed over now.
         var isDetached = false
         var loop: NIOLoopBound<ServerLoop>?
         var eventLoop: (any EventLoop)?
@@ -38,11 +39,16 @@ final class LoopInbox: Sendable {
     /// Whether its loop runs.
     var isAttached: Bool { self.state.withLock { $0.loop != nil } }
 
-    /// Any thread.
+    /// Any thread. For senders who are held back by other means when much waits.
     func post(_ work: LoopWork, byteCount: Int = 0) {
-        let wake = self.state.withLock { [congestion] state -> (NIOLoopBound<ServerLoop>, any EventLoop)? in
-            // Nobody would ever come to it.
-            guard !state.isDetached else { return nil }
+        if !self.post(work, byteCount: byteCount, byteLimit: .max) { work.abandoned() }
+    }
+
+    /// Any thread. False, and nothing done, when more than `byteLimit` bytes wait already.
+    func post(_ work: LoopWork, byteCount: Int, byteLimit: Int) -> Bool {
+        let (isTaken, wake) = self.state.withLock {
+            [congestion] state -> (Bool, (NIOLoopBound<ServerLoop>, any EventLoop)?) in
+            guard !state.isDetached, state.byteCount <= byteLimit else { return (false, nil) }
             state.work.append(work)
             state.byteCount += byteCount
             self.isFilled.store(true, ordering: .releasing)
@@ -50,12 +56,12 @@ final class LoopInbox: Sendable {
                 state.isCongested = true
                 congestion.began()
             }
-            guard !state.isWoken, let loop = state.loop, let eventLoop = state.eventLoop else { return nil }
+            guard !state.isWoken, let loop = state.loop, let eventLoop = state.eventLoop else { return (true, nil) }
             state.isWoken = true
-            return (loop, eventLoop)
+            return (true, (loop, eventLoop))
         }
-        guard let (loop, eventLoop) = wake else { return }
-        eventLoop.execute { loop.value.handleInbox() }
+        if let (loop, eventLoop) = wake { eventLoop.execute { loop.value.handleInbox() } }
+        return isTaken
     }
 
     /// Whether something waits that was handed over before whatever the caller has just learnt from a socket.
@@ -75,14 +81,16 @@ final class LoopInbox: Sendable {
         }
     }
 
-    /// Breaks the cycle between the loop and its inbox when the loop has stopped.
+    /// The loop has stopped: breaks the cycle between it and its inbox, and takes nothing more.
     func detach() {
-        self.state.withLock { state in
+        let left = self.state.withLock { state in
             state.loop = nil
             state.eventLoop = nil
             state.isDetached = true
-            state.work = []
+            defer { state.work = [] }
+            return state.work
         }
+        for work in left { work.abandoned() }
     }
 }
 
@@ -90,6 +98,8 @@ final class LoopInbox: Sendable {
 final class Congestion: Sendable {
     /// Bytes that may wait in one inbox before publishers are held back.
     static let inboxByteLimit = 32 << 20
+    /// Bytes past which nothing more is taken from senders who cannot be held back.
+    static let injectionByteLimit = 128 << 20
 
     private let inboxes = Atomic<Int>(0)
 

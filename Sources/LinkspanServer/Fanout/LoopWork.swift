@@ -95,4 +95,11 @@ enum LoopWork: Sendable {
     case deliveries(DeliveryBatch)
     case injection(Injection)
     case control(@Sendable (ServerLoop) -> Void)
+
+    /// The loop ended before it came to this; whoever waits for it is told.
+    func abandoned() {
+        if case .injection(let injection) = self, case .bridge(_, _, let progress) = injection.source {
+            progress.ownerFinished(IngressTally())
+        }
+    }
 }

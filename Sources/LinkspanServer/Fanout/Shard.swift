@@ -219,12 +219,6 @@ final class Shard {
     }
 
     /// As ``answer(_:_:_:)``, of bytes that are complete already.
-    func answer(_ connection: ClientConnection, verbatim bytes: StaticString) {
-        let start = self.answers.count
-        self.answers.put(bytes)
-        self.appendAnswer(start..<self.answers.count, to: connection.slot)
-    }
-
     func answer(_ connection: ClientConnection, verbatim bytes: [UInt8]) {
         let start = self.answers.count
         bytes.withUnsafeBytes { self.answers.put(contentsOf: $0) }
