@@ -175,7 +175,7 @@ public final class LinkspanServer: Service {
             let listener = try await self.listen(loops, group: group)
             self.logger.info(
                 "Serving clients",
-                metadata: [LogKey.address: "\(listener.localAddress.map(String.init(describing:)) ?? "")"])
+                metadata: [LogKey.address: "\(listener.localAddress.map(Self.text) ?? "")"])
             await Self.untilStopped()
             self.logger.info("Closing clients", metadata: [LogKey.clients: "\(self.counters.clientsOpen)"])
             try? await listener.close()
@@ -198,6 +198,12 @@ public final class LinkspanServer: Service {
             settings: self.settings, tokens: self.tokens, permissions: try Permissions(self.settings.permissions),
             instance: self.instance, epoch: WallClock.milliseconds(), bridgePlane: bridgePlane,
             health: { self.health }, inboxes: self.inboxes, counters: self.loopCounters, congestion: self.congestion)
+    }
+
+    /// `127.0.0.1:8000` or `[::1]:8000`.
+    private static func text(_ address: SocketAddress) -> String {
+        let host = address.ipAddress ?? ""
+        return (host.contains(":") ? "[\(host)]" : host) + ":\(address.port ?? 0)"
     }
 
     private func listen(_ loops: ServerLoops, group: MultiThreadedEventLoopGroup) async throws -> any Channel {
