@@ -32,8 +32,8 @@ public final class LinkspanServer: Service {
         var bridgePlane: (any BridgePlane)?
         var tls: NIOSSLContext?
         var bridgeHealth: @Sendable () -> [BridgeStatus] = { [] }
-        var address: Result<SocketAddress, any Error>?
-        var waiters: [CheckedContinuation<SocketAddress, any Error>] = []
+        var addresses: Result<[SocketAddress], any Error>?
+        var waiters: [CheckedContinuation<[SocketAddress], any Error>] = []
         var hasRun = false
     }
 
@@ -81,15 +81,22 @@ public final class LinkspanServer: Service {
         }
     }
 
-    /// Where the server listens, once it does.
+    /// Where the client port is, once it is open.
     ///
     /// Throws what ``run()`` throws if it could not listen.
     public var address: SocketAddress {
+        get async throws { try await self.addresses[0] }
+    }
+
+    /// Where the server listens, once it does: the client port, then the others in the order of the settings.
+    ///
+    /// Throws what ``run()`` throws if it could not listen.
+    public var addresses: [SocketAddress] {
         get async throws {
             try await withCheckedThrowingContinuation { continuation in
-                let known = self.state.withLock { state -> Result<SocketAddress, any Error>? in
-                    if state.address == nil { state.waiters.append(continuation) }
-                    return state.address
+                let known = self.state.withLock { state -> Result<[SocketAddress], any Error>? in
+                    if state.addresses == nil { state.waiters.append(continuation) }
+                    return state.addresses
                 }
                 if let known { continuation.resume(with: known) }
             }
@@ -172,13 +179,15 @@ public final class LinkspanServer: Service {
         }
         let result: Result<Void, any Error>
         do {
-            let listener = try await self.listen(loops, group: group)
-            self.logger.info(
-                "Serving clients",
-                metadata: [LogKey.address: "\(listener.localAddress.map(Self.text) ?? "")"])
+            let listeners = try await self.listen(loops, group: group)
+            for listener in listeners {
+                self.logger.info(
+                    "Serving clients",
+                    metadata: [LogKey.address: "\(listener.localAddress.map(Self.text) ?? "")"])
+            }
             await Self.untilStopped()
             self.logger.info("Closing clients", metadata: [LogKey.clients: "\(self.counters.clientsOpen)"])
-            try? await listener.close()
+            for listener in listeners { try? await listener.close() }
             result = .success(())
         } catch {
             result = .failure(error)
@@ -206,25 +215,33 @@ public final class LinkspanServer: Service {
         return (host.contains(":") ? "[\(host)]" : host) + ":\(address.port ?? 0)"
     }
 
-    private func listen(_ loops: ServerLoops, group: MultiThreadedEventLoopGroup) async throws -> any Channel {
-        do {
-            let tls = self.state.withLock { $0.tls }
-            let listener = try await ClientListener.bind(loops: loops, settings: self.settings, tls: tls, group: group)
-            guard let address = listener.localAddress else { throw ChannelError.unknownLocalAddress }
-            self.settle(.success(address))
-            return listener
-        } catch {
-            throw ListenError(host: self.settings.host, port: self.settings.port, cause: error)
+    private func listen(_ loops: ServerLoops, group: MultiThreadedEventLoopGroup) async throws -> [any Channel] {
+        let tls = self.state.withLock { $0.tls }
+        var listeners: [any Channel] = []
+        var addresses: [SocketAddress] = []
+        for settings in self.settings.listeners {
+            do {
+                let listener = try await ClientListener.bind(
+                    settings, loops: loops, settings: self.settings, tls: tls, group: group)
+                guard let address = listener.localAddress else { throw ChannelError.unknownLocalAddress }
+                listeners.append(listener)
+                addresses.append(address)
+            } catch {
+                for listener in listeners { try? await listener.close() }
+                throw ListenError(host: settings.host, port: settings.port, cause: error)
+            }
         }
+        self.settle(.success(addresses))
+        return listeners
     }
 
-    private func settle(_ address: Result<SocketAddress, any Error>) {
+    private func settle(_ addresses: Result<[SocketAddress], any Error>) {
         let waiters = self.state.withLock { state in
-            if state.address == nil { state.address = address }
+            if state.addresses == nil { state.addresses = addresses }
             defer { state.waiters = [] }
             return state.waiters
         }
-        for waiter in waiters { waiter.resume(with: address) }
+        for waiter in waiters { waiter.resume(with: addresses) }
     }
 
     private static func untilStopped() async {

@@ -19,6 +19,9 @@ struct SettingsTests {
             version: 1
             server:
               clients: { host: 127.0.0.1, port: 1, path: /x, protocol: 1, codec: minbin }
+              listeners:
+                old: { host: "::1", port: 2, path: /y, protocol: 2, codec: json }
+                plain: { port: 3 }
               origins: [ "https://a.example", "http://b.example:8080" ]
               client_publish: false
               strict_handshake: false
@@ -42,6 +45,12 @@ struct SettingsTests {
         expected.path = "/x"
         expected.protocolChoice = .v1
         expected.codec = .minBin
+        var old = ListenerSettings(port: 2)
+        old.host = "::1"
+        old.path = "/y"
+        old.protocolChoice = .v2
+        old.codec = .json
+        expected.moreListeners = [old, ListenerSettings(port: 3)]
         expected.origins = ["https://a.example", "http://b.example:8080"]
         expected.allowsClientPublish = false
         expected.requiresHandshakeFirst = false

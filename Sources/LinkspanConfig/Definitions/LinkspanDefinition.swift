@@ -29,6 +29,10 @@ extension BlockDefinition {
         return BlockDefinition([
             KeyDefinition("clients", .block(.clients), "Where clients connect."),
             KeyDefinition(
+                "listeners", .map(.listener),
+                "Further ports by name, for clients that need a protocol, codec or path of their own."
+            ),
+            KeyDefinition(
                 "origins", .list(.origin), default: "[]", "Origins that browsers may come from; none listed admits all."
             ),
             KeyDefinition(
@@ -102,6 +106,15 @@ extension BlockDefinition {
         KeyDefinition("subscribe", .grant(Grant.words), required: true, "Who may subscribe."),
         KeyDefinition("publish", .grant(Grant.words), required: true, "Who may publish."),
     ])
+
+    /// As `clients`, with a port that has to be said.
+    private static var listener: BlockDefinition {
+        let keys = Self.clients.keys.map { key in
+            guard key.key == "port" else { return key }
+            return KeyDefinition(key.key, key.kind, required: true, key.summary)
+        }
+        return BlockDefinition(noun: "listener", keys)
+    }
 
     private static var timing: BlockDefinition {
         let defaults = TimingSettings()

@@ -75,6 +75,7 @@ struct SettingsReader {
         settings.path = clients.text("path") ?? settings.path
         settings.protocolChoice = clients.choice("protocol") ?? settings.protocolChoice
         settings.codec = clients.choice("codec") ?? settings.codec
+        settings.moreListeners = block.map("listeners").map(Self.listener)
         settings.eventLoops = block.integer("event_loops")
         settings.origins = block.list("origins")?.map(\.value) ?? settings.origins
         settings.allowsClientPublish = block.boolean("client_publish") ?? settings.allowsClientPublish
@@ -82,6 +83,15 @@ struct SettingsReader {
         settings.timing = Self.timing(from: block.block("timing"))
         settings.limits = Self.limits(from: block.block("limits"))
         return settings
+    }
+
+    private static func listener(from block: ConfigBlock) -> ListenerSettings {
+        var listener = ListenerSettings(port: block.integer("port") ?? ServerSettings().port)
+        listener.host = block.text("host") ?? listener.host
+        listener.path = block.text("path") ?? listener.path
+        listener.protocolChoice = block.choice("protocol") ?? listener.protocolChoice
+        listener.codec = block.choice("codec") ?? listener.codec
+        return listener
     }
 
     private static func timing(from block: ConfigBlock) -> TimingSettings {

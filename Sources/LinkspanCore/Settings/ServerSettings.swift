@@ -52,6 +52,21 @@ public enum CodecChoice: String, Sendable, Hashable, CaseIterable {
     case minBin = "minbin"
 }
 
+/// One port that clients connect to.
+public struct ListenerSettings: Sendable, Hashable {
+    public var host = "0.0.0.0"
+    /// TCP port; 0 lets the kernel choose.
+    public var port: Int
+    /// Matched exactly, with or without the trailing slash.
+    public var path = "/socketcluster/"
+    public var protocolChoice = ProtocolChoice.auto
+    public var codec = CodecChoice.auto
+
+    public init(port: Int) {
+        self.port = port
+    }
+}
+
 public struct ServerSettings: Sendable, Hashable {
     /// The client port: WebSocket and `/health`.
     public var host = "0.0.0.0"
@@ -61,6 +76,8 @@ public struct ServerSettings: Sendable, Hashable {
     public var path = "/socketcluster/"
     public var protocolChoice = ProtocolChoice.auto
     public var codec = CodecChoice.auto
+    /// Ports beside that one, for clients that need a protocol, codec or path of their own. All share the same channels.
+    public var moreListeners: [ListenerSettings] = []
     /// Event loops; nil means one per core.
     public var eventLoops: Int?
     /// Exact origins such as `https://app.example.com`; empty admits every origin, a missing one included.
@@ -76,6 +93,28 @@ public struct ServerSettings: Sendable, Hashable {
     public var permissions: [PermissionRule] = []
 
     public init() {}
+
+    /// Every port, the client port first.
+    public var listeners: [ListenerSettings] {
+        var first = ListenerSettings(port: self.port)
+        first.host = self.host
+        first.path = self.path
+        first.protocolChoice = self.protocolChoice
+        first.codec = self.codec
+        return [first] + self.moreListeners
+    }
+
+    /// These settings as they hold for the connections of one listener.
+    public func serving(_ listener: ListenerSettings) -> ServerSettings {
+        var settings = self
+        settings.host = listener.host
+        settings.port = listener.port
+        settings.path = listener.path
+        settings.protocolChoice = listener.protocolChoice
+        settings.codec = listener.codec
+        settings.moreListeners = []
+        return settings
+    }
 }
 
 /// Defaults are SocketCluster's.

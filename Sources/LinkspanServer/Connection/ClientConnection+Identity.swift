@@ -31,7 +31,7 @@ extension ClientConnection {
             verdict = .failed(refusal.error(self.machine?.dialect ?? .v2), isBad: refusal.isBadToken)
         }
         self.decisions = nil
-        let answer = self.machine?.tokenJudged(verdict, for: purpose, rules: self.server.rules)
+        let answer = self.machine?.tokenJudged(verdict, for: purpose, rules: self.listener.rules)
         self.run(answer ?? .nothing, text: text)
     }
 
@@ -83,7 +83,7 @@ extension ClientConnection {
         }
         let expiry = Int64((self.identity?.tokenEnds ?? 0) / 1000)
         self.endToken()
-        guard let refusal = self.machine?.refusal(of: packet, expiredAt: expiry, rules: self.server.rules) else {
+        guard let refusal = self.machine?.refusal(of: packet, expiredAt: expiry, rules: self.listener.rules) else {
             return false
         }
         self.answer(refusal)

@@ -118,7 +118,7 @@ extension ClientConnection {
     /// A message in JSON, or anything that is none.
     func textReceived(_ kind: WebSocketMessageKind, _ text: UnsafeRawBufferPointer) {
         let now = self.loop.turn.now
-        let rules = self.server.rules
+        let rules = self.listener.rules
         switch self.server.decoder.decode(text.bytes) {
         case .pong(let dialect):
             if self.isTokenOver { self.endToken() }
@@ -142,7 +142,7 @@ extension ClientConnection {
     func packetReceived(_ packet: ClientPacket, _ text: UnsafeRawBufferPointer) {
         if self.isTokenOver, self.tokenEnded(before: packet) { return }
         let action = self.machine?.packetReceived(
-            packet, in: text.bytes, at: self.loop.turn.now, rules: self.server.rules)
+            packet, in: text.bytes, at: self.loop.turn.now, rules: self.listener.rules)
         self.run(action ?? .nothing, text: text)
     }
 
@@ -158,7 +158,7 @@ extension ClientConnection {
         guard !self.pauses.isDisjoint(with: reason) else { return }
         self.pauses.subtract(reason)
         guard self.pauses.isEmpty else { return }
-        self.machine?.readingResumed(at: self.loop.turn.now, rules: self.server.rules)
+        self.machine?.readingResumed(at: self.loop.turn.now, rules: self.listener.rules)
         self.handleUnread()
         if self.pauses.isEmpty, self.stage != .ended { self.setAutoRead(true) }
     }

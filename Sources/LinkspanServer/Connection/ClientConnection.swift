@@ -23,6 +23,7 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     let loop: ServerLoop
+    let listener: ListenerContext
     var server: ServerContext { self.loop.context }
     @exclusivity(unchecked) private(set) var slot = -1
     @exclusivity(unchecked) var stage = Stage.request
@@ -61,10 +62,11 @@ final class ClientConnection: ChannelInboundHandler {
     private let writesDirectly: Bool
 
     /// - Parameter writesDirectly: whether nothing else in the pipeline has to see what is written, as TLS has.
-    init(loop: ServerLoop, writesDirectly: Bool) {
+    init(loop: ServerLoop, listener: ListenerContext, writesDirectly: Bool) {
         self.loop = loop
+        self.listener = listener
         self.writesDirectly = writesDirectly
-        self.codec = MessageCodec(loop.context.settings.codec)
+        self.codec = listener.codec
         self.parser = WebSocketFrameParser(
             sender: .client,
             limits: WebSocketFrameParser.Limits(messageBytes: loop.context.settings.limits.messageBytes),
@@ -89,7 +91,7 @@ final class ClientConnection: ChannelInboundHandler {
         }
         if self.writesDirectly { self.descriptor = self.directDescriptor(of: context) }
         self.updateDirectWay()
-        self.requestEnds = .now() + self.server.rules.handshakeTimeout
+        self.requestEnds = .now() + self.listener.rules.handshakeTimeout
         self.reschedule()
     }
 
@@ -134,7 +136,7 @@ final class ClientConnection: ChannelInboundHandler {
             self.refuse(.headTooLarge)
             return bytes.count
         case .complete(let head, let byteCount):
-            self.decide(self.server.upgradeRules.judge(head))
+            self.decide(self.listener.upgradeRules.judge(head))
             return byteCount
         }
     }
@@ -154,7 +156,7 @@ final class ClientConnection: ChannelInboundHandler {
             self.stage = .open
             self.requestEnds = .distantFuture
             self.machine = ConnectionStateMachine(
-                socketID: socketID, openedAt: self.loop.turn.now, rules: self.server.rules)
+                socketID: socketID, openedAt: self.loop.turn.now, rules: self.listener.rules)
             self.rate = PublishRate(perSecond: self.server.settings.limits.publishesPerSecond, now: self.loop.turn.now)
             self.reschedule()
         }
@@ -271,7 +273,7 @@ final class ClientConnection: ChannelInboundHandler {
         }
         if self.pauses.contains(.congestion), !self.server.congestion.isCongested { self.resumeReading(.congestion) }
         let isPaused = !self.pauses.isDisjoint(with: .ours)
-        switch self.machine?.timePassed(at: now, rules: self.server.rules, isReadingPaused: isPaused) {
+        switch self.machine?.timePassed(at: now, rules: self.listener.rules, isReadingPaused: isPaused) {
         case .ping(let form): self.ping(form)
         case .handshakeTimedOut: self.fail(.handshakeTimedOut)
         case .pongTimedOut: self.fail(.pongTimedOut)
@@ -330,7 +332,7 @@ final class ClientConnection: ChannelInboundHandler {
             return
         }
         self.loop.touch()
-        if let announcement = self.machine?.closeBegan(code, at: self.loop.turn.now, rules: self.server.rules) {
+        if let announcement = self.machine?.closeBegan(code, at: self.loop.turn.now, rules: self.listener.rules) {
             self.answer(announcement)
         }
         self.sendClose(code)
@@ -343,7 +345,7 @@ final class ClientConnection: ChannelInboundHandler {
     /// The peer's close frame, which is answered in kind (RFC 6455 5.5.1).
     func closeReceived(_ code: CloseCode?) {
         if self.stage == .open {
-            _ = self.machine?.closeBegan(code ?? .normal, at: self.loop.turn.now, rules: self.server.rules)
+            _ = self.machine?.closeBegan(code ?? .normal, at: self.loop.turn.now, rules: self.listener.rules)
             self.sendClose(code)
             self.loop.shard.endSubscriptions(of: self)
         }
@@ -364,7 +366,7 @@ final class ClientConnection: ChannelInboundHandler {
         self.stage = .finishing
         self.unread = nil
         self.loop.touch()
-        self.requestEnds = self.loop.turn.now + self.server.rules.closeTimeout
+        self.requestEnds = self.loop.turn.now + self.listener.rules.closeTimeout
         self.loop.shard.finishAfterTurn(self)
         self.reschedule()
     }

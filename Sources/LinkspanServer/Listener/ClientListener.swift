@@ -4,13 +4,15 @@ internal import NIOCore
 internal import NIOPosix
 internal import NIOSSL
 
-/// Opens the client port.
+/// Opens a client port.
 enum ClientListener {
     /// One loop accepts and gives the connections to all loops in turn, so that each has its share however few they are.
     static func bind(
-        loops: ServerLoops, settings: ServerSettings, tls: NIOSSLContext?, group: MultiThreadedEventLoopGroup
+        _ listener: ListenerSettings, loops: ServerLoops, settings: ServerSettings, tls: NIOSSLContext?,
+        group: MultiThreadedEventLoopGroup
     ) async throws -> any Channel {
-        try await ServerBootstrap(group: group)
+        let context = ListenerContext(listener, settings: settings)
+        return try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -21,10 +23,10 @@ enum ClientListener {
                     let loop = loops.loop(of: channel.eventLoop)
                     let pipeline = channel.pipeline.syncOperations
                     if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
-                    try pipeline.addHandler(ClientConnection(loop: loop, writesDirectly: tls == nil))
+                    try pipeline.addHandler(ClientConnection(loop: loop, listener: context, writesDirectly: tls == nil))
                 }
             }
-            .bind(host: settings.host, port: settings.port)
+            .bind(host: listener.host, port: listener.port)
             .get()
     }
 }
