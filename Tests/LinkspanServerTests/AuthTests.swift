@@ -101,7 +101,7 @@ extension RawClient {
         async throws
     {
         try await self.withAuth { server, address in
-            let soon = Int64(WallClock.milliseconds() / 1000) + 1
+            let soon = Int64(WallClock.milliseconds() / 1000) + 4
             let token = try await TestTokens.make(#""exp":\#(soon)"#)
             let (client, answer) = try await RawClient.shaking(address, token: token)
             #expect(answer.contains(#""isAuthenticated":true"#))

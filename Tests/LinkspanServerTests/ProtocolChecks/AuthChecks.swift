@@ -134,7 +134,7 @@ import Testing
         choice: ProtocolChoice
     ) async throws {
         try await withConversation(choice, { $0.auth = TestTokens.settings }) { client, _, _ in
-            let ends = WallClock.milliseconds() / 1000 + 2
+            let ends = WallClock.milliseconds() / 1000 + 4
             try await client.send(
                 ##"{"event":"#authenticate","data":\##(try await Self.signed(#"{"exp":\#(ends)}"#)),"cid":2}"##)
             try await client.expects(#"{"rid":2,"data":{"isAuthenticated":true,"authError":null}}"#)
@@ -156,7 +156,7 @@ import Testing
             $0.timing.pingTimeoutDisabled = false
         }) { _, address in
             let client = try await RawClient.ready(address)
-            let ends = WallClock.milliseconds() / 1000 + 1
+            let ends = WallClock.milliseconds() / 1000 + 4
             try await client.send(
                 ##"{"event":"#authenticate","data":\##(try await Self.signed(#"{"exp":\#(ends)}"#)),"cid":2}"##)
             try await client.expects(#"{"rid":2,"data":{"isAuthenticated":true,"authError":null}}"#)

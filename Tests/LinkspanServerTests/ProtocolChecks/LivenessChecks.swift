@@ -53,7 +53,7 @@ import Testing
                 #expect(try await client.next("ping of protocol 2") == .text(""))
                 #expect(try await client.next("ping of protocol 1") == .text("#1"))
                 try await client.send(pong)
-                #expect(try await client.next("ping of its own") == .text(ping))
+                _ = try await client.next("ping of its own") { $0 == .text(ping) }
                 try await client.send(pong)
             }
             try await old.subscribe("both")
@@ -68,6 +68,9 @@ import Testing
             try await old.publish("both", "1")
             try await new.expects(RawClient.delivery("both", "1"))
             try await old.expects(RawClient.delivery("both", "1"))
+            // Both pings may have been under way until the first pong had arrived, and never after it.
+            #expect(!old.log.events.suffix(10).contains(.text("")))
+            #expect(!new.log.events.suffix(10).contains(.text("#1")))
         }
     }
 
