@@ -22,7 +22,6 @@ final class Shard {
     private var due: ContiguousArray<TimerWheel.Entry> = []
     private var isStopping = false
     private var emptied: EventLoopPromise<Void>?
-    private var generator = SystemRandomNumberGenerator()
 
     // What this turn has gathered.
     @exclusivity(unchecked) private var staged: ContiguousArray<(frames: FrameBlock, isOwners: Bool)> = []
@@ -65,7 +64,8 @@ final class Shard {
     func add(_ connection: ClientConnection) -> (slot: Int, socketID: SocketID) {
         self.counters.connectionsAccepted.add(1)
         self.counters.connectionsOpen.add(1)
-        return (self.connections.add(connection), self.context.nextSocketID(using: &self.generator))
+        var generator = SystemRandomNumberGenerator()
+        return (self.connections.add(connection), self.context.nextSocketID(using: &generator))
     }
 
     func remove(_ connection: ClientConnection) {
