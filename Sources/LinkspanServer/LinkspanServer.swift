@@ -26,6 +26,8 @@ public final class LinkspanServer: Service {
     /// Signs where the settings have no key that does; its tokens do not survive a restart.
     private let ownKey = TokenKey(.secret(.random()))
     private let tokens = TokenJudge()
+    private let application: Application?
+    private let connectionEvents = ConnectionEventHub()
     private let state: Mutex<State>
 
     private struct State {
@@ -40,13 +42,15 @@ public final class LinkspanServer: Service {
     /// - Parameters:
     ///   - instance: unique among all instances that share an upstream.
     ///   - bridgePlane: the bridges; nil for a server without.
+    ///   - application: procedures, receivers and what else the program adds; nil for a server that only routes publishes.
     public init(
         settings: ServerSettings = ServerSettings(), instance: InstanceID, bridgePlane: (any BridgePlane)? = nil,
-        logger: Logger
+        application: Application? = nil, logger: Logger
     ) {
         let loopCount = max(1, settings.eventLoops ?? System.coreCount)
         let congestion = Congestion()
         self.settings = settings
+        self.application = application
         self.instance = instance
         self.logger = logger
         self.congestion = congestion
@@ -118,6 +122,33 @@ public final class LinkspanServer: Service {
             bridges: self.state.withLock { $0.bridgeHealth }())
     }
 
+    /// What happens to connections from now on.
+    /// - Precondition: the server has an ``Application``, be it an empty one.
+    /// - Parameter bufferLimit: events held for the consumer; what comes beyond is dropped and counted.
+    public func connectionEvents(bufferLimit: Int = 1024) -> ConnectionEvents {
+        precondition(self.application != nil, "connection events need a server with an application")
+        return ConnectionEvents(bufferLimit: bufferLimit, hub: self.connectionEvents)
+    }
+
+    /// The clients that completed a handshake and are connected; none on a server without an ``Application``.
+    public var sockets: [ClientSocket] {
+        get async {
+            var sockets: [ClientSocket] = []
+            for inbox in self.inboxes where inbox.isAttached {
+                sockets += await inbox.ask(default: []) { loop in
+                    var sockets: [ClientSocket] = []
+                    loop.shard.forEachConnection { connection in
+                        if let session = connection.session, session.snapshot.isOpen {
+                            sockets.append(ClientSocket(session))
+                        }
+                    }
+                    return sockets
+                }
+            }
+            return sockets
+        }
+    }
+
     /// Verifies and signs with the keys of `settings` from now on; all else in them is read when the server starts.
     ///
     /// Clients that were accepted stay so. Before ``run()``, which begins with the keys of its own settings, this has no effect.
@@ -158,7 +189,7 @@ public final class LinkspanServer: Service {
             context = try await self.makeContext()
         } catch {
             self.settle(.failure(error))
-            self.broker.stopped()
+            self.stopped()
             throw error
         }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: self.inboxes.count)
@@ -196,6 +227,11 @@ public final class LinkspanServer: Service {
         return result
     }
 
+    private func stopped() {
+        self.broker.stopped()
+        self.connectionEvents.finish()
+    }
+
     private func makeContext() async throws -> ServerContext {
         let (bridgePlane, hasRun) = self.state.withLock { state in
             defer { state.hasRun = true }
@@ -205,6 +241,7 @@ public final class LinkspanServer: Service {
         self.tokens.replaceKeys(try await TokenKeys(settings: self.settings.auth, ownKey: self.ownKey))
         return ServerContext(
             settings: self.settings, tokens: self.tokens, permissions: try Permissions(self.settings.permissions),
+            application: self.application, connectionEvents: self.connectionEvents,
             instance: self.instance, epoch: WallClock.milliseconds(), bridgePlane: bridgePlane,
             health: { self.health }, inboxes: self.inboxes, counters: self.loopCounters, congestion: self.congestion)
     }

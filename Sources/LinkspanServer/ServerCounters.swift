@@ -50,6 +50,10 @@ public struct ServerCounters: Sendable, Hashable {
     public var subscribesDenied = 0
     /// Publishes that the permissions did not grant.
     public var publishesDenied = 0
+    /// Times that a connection was not read because the application had too much of it to do.
+    public var applicationPauses = 0
+    /// Calls of the server that a client did not answer in time.
+    public var callsTimedOut = 0
 
     public static func += (sum: inout ServerCounters, other: ServerCounters) {
         for path in Self.paths { sum[keyPath: path] += other[keyPath: path] }
@@ -62,7 +66,7 @@ public struct ServerCounters: Sendable, Hashable {
             \.injectionsDropped, \.subscriptions, \.channels, \.channelsForgotten,
             \.tokensAccepted, \.tokensExpired, \.tokensNotActive, \.tokensRevoked, \.tokensInvalid,
             \.tokensExpiredInSession, \.anonymousRefused, \.connectionsRevoked, \.subscribesDenied,
-            \.publishesDenied,
+            \.publishesDenied, \.applicationPauses, \.callsTimedOut,
         ]
     }
 }
@@ -107,6 +111,8 @@ final class LoopCounters: Sendable {
     let connectionsRevoked = Counter()
     let subscribesDenied = Counter()
     let publishesDenied = Counter()
+    let applicationPauses = Counter()
+    let callsTimedOut = Counter()
 
     var snapshot: ServerCounters {
         var counters = ServerCounters()
@@ -134,6 +140,8 @@ final class LoopCounters: Sendable {
         counters.connectionsRevoked = self.connectionsRevoked.current
         counters.subscribesDenied = self.subscribesDenied.current
         counters.publishesDenied = self.publishesDenied.current
+        counters.applicationPauses = self.applicationPauses.current
+        counters.callsTimedOut = self.callsTimedOut.current
         return counters
     }
 }

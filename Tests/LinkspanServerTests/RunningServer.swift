@@ -8,6 +8,7 @@ import NIOSSL
 /// Runs `body` beside a server on a free loopback port, and stops the server after it.
 func withServer(
     bridgePlane: (any BridgePlane)? = nil, instance: InstanceID = InstanceID("test-1")!,
+    application: Application? = nil,
     _ change: (inout ServerSettings) -> Void = { _ in }, tls: TLSConfiguration? = nil,
     _ body: (LinkspanServer, SocketAddress) async throws -> Void
 ) async throws {
@@ -18,7 +19,8 @@ func withServer(
     // Tests count what arrives; those of pings switch them on.
     settings.timing.pingTimeoutDisabled = true
     change(&settings)
-    let server = LinkspanServer(settings: settings, instance: instance, bridgePlane: bridgePlane, logger: .quiet)
+    let server = LinkspanServer(
+        settings: settings, instance: instance, bridgePlane: bridgePlane, application: application, logger: .quiet)
     if let tls { try server.attach(tls: tls) }
     let running = Task { try await server.run() }
     do {

@@ -12,6 +12,32 @@ public struct TokenClaims: Sendable, Hashable {
         self.root = root
     }
 
+    /// An object of strings.
+    public init(_ strings: KeyValuePairs<String, String>) {
+        var json: [UInt8] = []
+        json.put("{")
+        for (index, (name, value)) in strings.enumerated() {
+            if index > 0 { json.put(",") }
+            json.putJSONString(name)
+            json.put(":")
+            json.putJSONString(value)
+        }
+        json.put("}")
+        self.json = JSONText(alreadyValid: json)
+        self.root = JSONValue(kind: .object, range: 0..<json.count)
+    }
+
+    /// The members of an object, in order; empty for anything else.
+    public var members: [(name: String, value: JSONText)] {
+        guard self.isObject else { return [] }
+        var members: [(name: String, value: JSONText)] = []
+        try? Self.scanner.forEachMember(of: self.root, in: self.json.utf8.span.bytes) { key, member in
+            let value = JSONText(alreadyValid: Array(self.json.utf8[member.range]))
+            members.append((key.string(in: self.json.utf8.span.bytes), value))
+        }
+        return members
+    }
+
     public var isObject: Bool { self.root.kind == .object }
 
     /// The claim as text when it is a string, or the JSON of a number or boolean; nil when it is absent, null or structured.

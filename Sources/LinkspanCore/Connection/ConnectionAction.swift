@@ -6,7 +6,7 @@ public enum ConnectionAction: Sendable, Hashable {
     /// Hand the publish to the owner of its channel, then answer success if there is a call ID.
     case publish(channel: StringSlice, data: Range<Int>?, callID: CallID?)
     /// Make the subscription, tell ``ConnectionStateMachine/subscribed(isNew:)``, then answer success if there is a call ID.
-    case subscribe(channel: StringSlice, callID: CallID?)
+    case subscribe(channel: StringSlice, data: Range<Int>?, callID: CallID?)
     /// End the subscription, then tell ``ConnectionStateMachine/unsubscribed(existed:channel:callID:in:)``, which has the answer.
     case unsubscribe(channel: StringSlice, callID: CallID?)
     /// Judge the token (any JSON value; nil when the client sent none where one was due), then tell

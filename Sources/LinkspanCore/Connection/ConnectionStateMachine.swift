@@ -112,6 +112,14 @@ public struct ConnectionStateMachine: Sendable {
         return .removeAuthToken(callID: nil)
     }
 
+    /// The server gives the client a token of its own accord.
+    /// - Returns: whether that means anything now.
+    public mutating func tokenIssued() -> Bool {
+        guard self.phase == .open else { return false }
+        self.isAuthenticated = true
+        return true
+    }
+
     /// Whether a packet that came after the token's end fails for it: release 14 refuses a subscription that is to wait for the login.
     public func refusal(of packet: ClientPacket, expiredAt expiry: Int64, rules: ConnectionRules) -> PacketToClient? {
         guard self.dialect == .v1, case .subscribe(let request) = packet, request.waitForAuth,
@@ -134,11 +142,13 @@ public struct ConnectionStateMachine: Sendable {
     }
 
     /// A close frame goes out now; the packet that announces it first, in protocol 1 once that is known (`serversocket.js` of release 14).
-    public mutating func closeBegan(_ code: CloseCode, at now: NIODeadline, rules: ConnectionRules) -> PacketToClient? {
+    public mutating func closeBegan(
+        _ code: CloseCode, reason: String = "", at now: NIODeadline, rules: ConnectionRules
+    ) -> PacketToClient? {
         let isAnnounced = self.phase == .open && self.liveness.dialect == .v1
         self.phase = .closing
         self.liveness.closeBegan(at: now, rules: rules)
-        return isAnnounced ? .disconnect(code: code, data: nil) : nil
+        return isAnnounced ? .disconnect(code: code, data: reason.isEmpty ? nil : JSONText(string: reason)) : nil
     }
 }
 
@@ -298,7 +308,7 @@ extension ConnectionStateMachine {
                     limit: rules.channelLimit, dialect: machine.dialect)
             }
         }
-        return .subscribe(channel: channel, callID: callID)
+        return .subscribe(channel: channel, data: request.data, callID: callID)
     }
 
     private func unsubscribeReceived(

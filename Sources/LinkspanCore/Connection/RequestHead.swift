@@ -22,6 +22,11 @@ public struct RequestHead: Sendable, Hashable {
     /// What follows `?`, not decoded; nil without one.
     public var query: String? { self.queryRange.map(self.string) }
 
+    /// All fields, in order, names as they were written and values without surrounding blanks.
+    public var allFields: [HTTPField] {
+        self.fields.map { HTTPField(name: self.string($0.name), value: self.string($0.value)) }
+    }
+
     /// All values of a field, in order, without surrounding blanks; empty when it is absent.
     /// - Parameter name: in lower case; any case matches.
     public func values(of name: StaticString) -> [String] {

@@ -27,10 +27,12 @@ extension ClientConnection {
             self.identity = ClientIdentity(claims)
             verdict = .accepted
         case .failure(let refusal):
-            self.identity = nil
+            self.forgetToken()
             verdict = .failed(refusal.error(self.machine?.dialect ?? .v2), isBad: refusal.isBadToken)
         }
         self.decisions = nil
+        // The first handshake tells it with the opening.
+        if verdict == .accepted, self.session != nil, self.machine?.phase == .open { self.tellAuthentication() }
         let answer = self.machine?.tokenJudged(verdict, for: purpose, rules: self.listener.rules)
         self.run(answer ?? .nothing, text: text)
     }
@@ -52,8 +54,10 @@ extension ClientConnection {
     }
 
     func forgetToken() {
+        let wasKnown = self.identity != nil
         self.identity = nil
         self.decisions = nil
+        if wasKnown, self.session != nil { self.tellAuthentication() }
     }
 
     /// Whether the token has run out since it was last looked at.
@@ -69,7 +73,7 @@ extension ClientConnection {
         self.dropToken()
     }
 
-    private func dropToken() {
+    func dropToken() {
         self.forgetToken()
         if let packet = self.machine?.tokenEnded() { self.answer(packet) }
     }

@@ -13,9 +13,12 @@ struct PauseReasons: OptionSet {
     /// It does not take what we send it, answers included.
     static let outbound = PauseReasons(rawValue: 4)
 
+    /// The application has as much of its work as it may have.
+    static let application = PauseReasons(rawValue: 8)
+
     /// Reasons that are not the peer's: its pong may be waiting unread.
-    static let ours: PauseReasons = [.rate, .congestion]
-    static let all: PauseReasons = [.rate, .congestion, .outbound]
+    static let ours: PauseReasons = [.rate, .congestion, .application]
+    static let all: PauseReasons = [.rate, .congestion, .outbound, .application]
 }
 
 extension ClientConnection {
@@ -104,8 +107,8 @@ extension ClientConnection {
             self.loop.shard.answer(self, .pong) { $0.put(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[payload])) }
         case .pong:
             break
-        case .close(let code, _):
-            self.closeReceived(code)
+        case .close(let code, let reason):
+            self.closeReceived(code, reason: UnsafeRawBufferPointer(rebasing: bytes[reason]))
         }
     }
 
@@ -123,6 +126,7 @@ extension ClientConnection {
         case .pong(let dialect):
             if self.isTokenOver { self.endToken() }
             self.run(self.machine?.pongReceived(dialect, at: now, rules: rules) ?? .nothing, text: text)
+            if let session = self.session { session.update { $0.dialect = self.machine?.liveness.dialect } }
         case .packet(let packet):
             // The decoder vouches for the UTF-8 of what it understands, and of nothing else.
             if kind == .text, case .raw = packet, String(validating: text, as: UTF8.self) == nil {

@@ -37,6 +37,12 @@ final class ClientConnection: ChannelInboundHandler {
 
     /// Nil until the first message has shown it, where the listener admits more than one.
     @exclusivity(unchecked) var codec: MessageCodec?
+    /// What the application knows of it; nil without one.
+    var session: ClientSession?
+    /// Calls of ours; nil until the first.
+    var calls: PendingCalls<CallTicket>?
+    /// Why it closes, once that is known; for the application.
+    private(set) var closing: (code: CloseCode, reason: String)?
 
     // Inbound.
     @exclusivity(unchecked) var parser: WebSocketFrameParser
@@ -119,6 +125,7 @@ final class ClientConnection: ChannelInboundHandler {
         self.context = nil
         self.unread = nil
         self.backlog = nil
+        self.endSession()
         guard self.slot >= 0 else { return }
         self.server.connectionClosed()
         self.loop.shard.remove(self)
@@ -136,12 +143,12 @@ final class ClientConnection: ChannelInboundHandler {
             self.refuse(.headTooLarge)
             return bytes.count
         case .complete(let head, let byteCount):
-            self.decide(self.listener.upgradeRules.judge(head))
+            self.decide(self.listener.upgradeRules.judge(head), head)
             return byteCount
         }
     }
 
-    private func decide(_ decision: UpgradeDecision) {
+    private func decide(_ decision: UpgradeDecision, _ head: RequestHead) {
         switch decision {
         case .health(let isHeadRequest):
             self.respond(self.server.health().response(isHeadRequest: isHeadRequest))
@@ -158,6 +165,7 @@ final class ClientConnection: ChannelInboundHandler {
             self.machine = ConnectionStateMachine(
                 socketID: socketID, openedAt: self.loop.turn.now, rules: self.listener.rules)
             self.rate = PublishRate(perSecond: self.server.settings.limits.publishesPerSecond, now: self.loop.turn.now)
+            self.startSession(head, id: socketID)
             self.reschedule()
         }
     }
@@ -183,7 +191,7 @@ final class ClientConnection: ChannelInboundHandler {
                 break
             }
             self.publish(channel, data: data, callID: callID, text: text)
-        case .subscribe(let channel, let callID):
+        case .subscribe(let channel, let data, let callID):
             if self.server.hasPermissions,
                 !self.mayUse(channel, for: .subscribe, callID: callID, text: text)
             {
@@ -191,16 +199,21 @@ final class ClientConnection: ChannelInboundHandler {
             }
             let isNew = self.withName(channel, in: text) { self.loop.shard.subscribe(self, to: $0) }
             self.machine?.subscribed(isNew: isNew)
+            if isNew, self.session != nil { self.tellSubscribed(channel, data: data, text: text) }
             self.succeed(callID)
         case .unsubscribe(let channel, let callID):
             let existed = self.withName(channel, in: text) { self.loop.shard.unsubscribe(self, from: $0) }
+            if existed, self.session != nil { self.tellUnsubscribed(channel, text: text) }
             let answer = self.machine?.unsubscribed(existed: existed, channel: channel, callID: callID, in: text.bytes)
             self.run(answer ?? .nothing, text: text)
         case .judgeToken(let token, let purpose):
             self.judgeToken(token, for: purpose, text: text)
         case .deauthenticate:
             self.forgetToken()
-        case .event, .response:
+        case .event(let name, let data, let callID):
+            self.eventReceived(name, data: data, callID: callID, text: text)
+        case .response(let callID, let data, let error):
+            self.responseReceived(callID, data: data, error: error, text: text)
             // Nobody to tell: there is no application behind this server, and clients expect no answer then.
             break
         case .answer(let packet):
@@ -232,6 +245,14 @@ final class ClientConnection: ChannelInboundHandler {
         self.wasClient = true
         self.loop.counters.handshakes.add(1)
         self.loop.counters.clientsOpen.add(1)
+        guard let session = self.session else { return }
+        let claims = self.identity?.claims
+        session.update { snapshot in
+            snapshot.isOpen = true
+            snapshot.claims = claims
+        }
+        self.tell { .handshake($0) }
+        if claims != nil { self.tellAuthentication() }
     }
 
     func withName<Result>(
@@ -271,6 +292,7 @@ final class ClientConnection: ChannelInboundHandler {
             self.rateEnds = .distantFuture
             self.resumeReading(.rate)
         }
+        if self.calls != nil { self.expireCalls(at: now) }
         if self.pauses.contains(.congestion), !self.server.congestion.isCongested { self.resumeReading(.congestion) }
         let isPaused = !self.pauses.isDisjoint(with: .ours)
         switch self.machine?.timePassed(at: now, rules: self.listener.rules, isReadingPaused: isPaused) {
@@ -310,6 +332,7 @@ final class ClientConnection: ChannelInboundHandler {
         if let machine = self.machine, self.stage == .open || self.stage == .closing {
             next = min(next, machine.liveness.nextDeadline)
         }
+        if let calls = self.calls { next = min(next, calls.nextDeadline) }
         if self.pauses.contains(.congestion) { next = min(next, .now() + .milliseconds(20)) }
         guard next < self.scheduledDeadline else { return }
         self.scheduledDeadline = next
@@ -326,16 +349,22 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     /// Says why, takes part in nothing any more, and waits a bounded time for the peer's close.
-    func close(_ code: CloseCode) {
+    func close(_ code: CloseCode, reason: String = "") {
         guard self.stage == .open else {
             if self.stage == .request { self.context?.close(promise: nil) }
             return
         }
         self.loop.touch()
-        if let announcement = self.machine?.closeBegan(code, at: self.loop.turn.now, rules: self.listener.rules) {
+        if let announcement = self.machine?.closeBegan(
+            code, reason: reason, at: self.loop.turn.now, rules: self.listener.rules)
+        {
             self.answer(announcement)
+            self.sendClose(code)
+        } else {
+            self.sendClose(code, reason: reason)
         }
-        self.sendClose(code)
+        self.closing = (code, reason)
+        self.session?.update { $0.isOpen = false }
         self.stage = .closing
         self.resumeReading(.all)
         self.loop.shard.endSubscriptions(of: self)
@@ -343,8 +372,10 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     /// The peer's close frame, which is answered in kind (RFC 6455 5.5.1).
-    func closeReceived(_ code: CloseCode?) {
+    func closeReceived(_ code: CloseCode?, reason: UnsafeRawBufferPointer) {
         if self.stage == .open {
+            self.closing = (code ?? .noStatus, String(decoding: reason, as: UTF8.self))
+            self.session?.update { $0.isOpen = false }
             _ = self.machine?.closeBegan(code ?? .normal, at: self.loop.turn.now, rules: self.listener.rules)
             self.sendClose(code)
             self.loop.shard.endSubscriptions(of: self)
@@ -352,11 +383,17 @@ final class ClientConnection: ChannelInboundHandler {
         self.finish()
     }
 
-    private func sendClose(_ code: CloseCode?) {
+    /// Bytes of a close frame's payload beside its code (RFC 6455 5.5).
+    private static let reasonByteLimit = 123
+
+    private func sendClose(_ code: CloseCode?, reason: String = "") {
         self.loop.shard.answer(self, .close) { frame in
             guard let code else { return }
             frame.put(UInt8(code.rawValue >> 8))
             frame.put(UInt8(truncatingIfNeeded: code.rawValue))
+            var fitting = reason[...]
+            while fitting.utf8.count > Self.reasonByteLimit { fitting.removeLast() }
+            frame.put(verbatim: String(fitting))
         }
     }
 

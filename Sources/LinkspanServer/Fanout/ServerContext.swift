@@ -11,6 +11,9 @@ final class ServerContext: Sendable {
     let upgradeRules: UpgradeRules
     let decoder: ClientDecoder
     let minBin: MinBinCodec
+    /// Nil for a server that only routes publishes.
+    let application: Application?
+    let connectionEvents: ConnectionEventHub
     let tokens: TokenJudge
     let permissions: Permissions
     /// Whether clients have to be asked about at all.
@@ -34,6 +37,7 @@ final class ServerContext: Sendable {
 
     init(
         settings: ServerSettings, tokens: TokenJudge = TokenJudge(), permissions: Permissions = .none,
+        application: Application? = nil, connectionEvents: ConnectionEventHub = ConnectionEventHub(),
         instance: InstanceID, epoch: UInt64, bridgePlane: (any BridgePlane)?,
         health: @escaping @Sendable () -> HealthReport,
         inboxes: [LoopInbox], counters: [LoopCounters], congestion: Congestion
@@ -43,6 +47,8 @@ final class ServerContext: Sendable {
         self.upgradeRules = UpgradeRules(settings: settings)
         self.decoder = ClientDecoder(
             limits: DecodingLimits(depth: settings.limits.jsonDepth, batchElements: settings.limits.batchElements))
+        self.application = application
+        self.connectionEvents = connectionEvents
         self.tokens = tokens
         self.permissions = permissions
         self.hasPermissions = !permissions.isEmpty

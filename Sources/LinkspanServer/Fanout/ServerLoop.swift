@@ -15,7 +15,7 @@ final class ServerLoop {
     let shard: Shard
     let owner: ChannelOwner
     let turn: Turn
-    private let inbox: LoopInbox
+    let inbox: LoopInbox
     @exclusivity(unchecked) private var outboxes: ContiguousArray<OwnerBatch?>
     @exclusivity(unchecked) private var hasOutgoing = false
     @exclusivity(unchecked) private var isTurnScheduled = false

@@ -94,6 +94,20 @@ final class Shard {
 
     var isEmpty: Bool { self.connections.isEmpty }
 
+    func generation(of connection: ClientConnection) -> UInt32 { self.connections.generation(of: connection.slot) }
+
+    /// Nil when that connection has ended, whoever has its slot now.
+    func connection(_ slot: Int, generation: UInt32) -> ClientConnection? {
+        self.connections.generation(of: slot) == generation ? self.connections[slot] : nil
+    }
+
+    /// UTF-8 of the names.
+    func channels(of connection: ClientConnection) -> [[UInt8]] {
+        var names: [[UInt8]] = []
+        self.subscriptions.forEachChannel(ofConnection: connection.slot) { names.append(self.names.name(of: $0)) }
+        return names
+    }
+
     func stop() {
         self.isStopping = true
         self.ticking?.cancel()
