@@ -103,8 +103,9 @@ final class Shard {
 
     /// UTF-8 of the names.
     func channels(of connection: ClientConnection) -> [[UInt8]] {
+        let members = self.members(connection)
         var names: [[UInt8]] = []
-        self.subscriptions.forEachChannel(ofConnection: connection.slot) { names.append(self.names.name(of: $0)) }
+        members.subscriptions.forEachChannel(ofConnection: connection.slot) { names.append(members.names.name(of: $0)) }
         return names
     }
 
