@@ -195,7 +195,7 @@ public final class LinkspanServer: Service {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: self.inboxes.count)
         let result = await self.serve(context, on: group)
         if case .failure(let error) = result { self.settle(.failure(error)) }
-        self.broker.stopped()
+        self.stopped()
         try await group.shutdownGracefully()
         try result.get()
     }
