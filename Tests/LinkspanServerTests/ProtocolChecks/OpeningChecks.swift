@@ -103,7 +103,7 @@ import Testing
     func `5: a client that does not shake hands in time is closed with 4005`(choice: ProtocolChoice) async throws {
         try await withServer({
             $0.protocolChoice = choice
-            $0.timing.handshakeTimeout = .milliseconds(800)
+            $0.timing.handshakeTimeout = .seconds(2)
         }) { _, address in
             let client = try await RawClient.open(address)
             try await client.expectsClose(4005)
