@@ -28,6 +28,7 @@ let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swif
 let jwtKit = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 
 let package = Package(
     name: "linkspan",
@@ -48,6 +49,7 @@ let package = Package(
         .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.6.0"),
     ],
     targets: [
         // Pure: values in, values out.
@@ -74,6 +76,13 @@ let package = Package(
             name: "LinkspanClient",
             dependencies: ["LinkspanWire", nioCore, nioPosix, nioHTTP1, nioWebSocket, nioSSL, logging],
             swiftSettings: strict),
+
+        .target(
+            name: "LinkspanAdmin",
+            dependencies: [
+                "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", nioCore, nioPosix, nioHTTP1, logging,
+                lifecycle, hummingbird, httpTypes, asyncHTTPClient,
+            ], swiftSettings: strict),
 
         // One bridge each, over one C library each.
         .systemLibrary(
@@ -113,9 +122,9 @@ let package = Package(
         .target(
             name: "LinkspanCommand",
             dependencies: [
-                "LinkspanServer", "LinkspanConfig", "LinkspanClient", "LinkspanCore", "LinkspanWire",
+                "LinkspanServer", "LinkspanAdmin", "LinkspanConfig", "LinkspanClient", "LinkspanCore", "LinkspanWire",
                 "LinkspanBridgeKit", "LinkspanMQTT", "LinkspanRedis", "LinkspanAMQP", nioCore, nioPosix, logging,
-                lifecycle, unixSignals, arguments, hummingbird,
+                lifecycle, unixSignals, arguments,
             ], swiftSettings: strict),
         .executableTarget(name: "linkspan", dependencies: ["LinkspanCommand"], swiftSettings: strict),
 
@@ -131,6 +140,12 @@ let package = Package(
             dependencies: [
                 "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "LinkspanBridgeTesting",
                 "TestSupport", nioCore, nioPosix, nioSSL, logging, lifecycle,
+            ], swiftSettings: strict),
+        .testTarget(
+            name: "LinkspanAdminTests",
+            dependencies: [
+                "LinkspanAdmin", "LinkspanServer", "LinkspanCore", "LinkspanBridgeKit", "LinkspanWire", "TestSupport",
+                nioCore, nioHTTP1, logging, asyncHTTPClient,
             ], swiftSettings: strict),
         .testTarget(
             name: "LinkspanConfigTests",

@@ -107,6 +107,13 @@ public final class LinkspanServer: Service {
         }
     }
 
+    /// Whether clients can connect, or could until it was stopped.
+    public var isListening: Bool {
+        self.state.withLock { state in
+            if case .success? = state.addresses { true } else { false }
+        }
+    }
+
     /// What all loops have counted so far.
     public var counters: ServerCounters {
         var sum = ServerCounters()

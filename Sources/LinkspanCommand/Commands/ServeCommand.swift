@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import LinkspanAdmin
 internal import LinkspanConfig
 internal import LinkspanServer
 internal import Logging
@@ -18,6 +19,9 @@ struct ServeCommand: AsyncParsableCommand {
 
     @Option(name: .shortAndLong, help: "Port to listen on, instead of server.clients.port.")
     var port: String?
+
+    @Option(help: "Port for operators, instead of server.operator.port.")
+    var operatorPort: String?
 
     @Option(help: "Id of this instance, instead of instance.id; unique among those that share a broker.")
     var instance: String?
@@ -45,12 +49,16 @@ struct ServeCommand: AsyncParsableCommand {
         } catch let error as ListenError {
             Terminal.printError(ListenProblem.describe(error))
             throw ExitStatus.cannotListen.exitCode
+        } catch let error as OperatorListenError {
+            Terminal.printError(ListenProblem.describe(error))
+            throw ExitStatus.cannotListen.exitCode
         }
     }
 
     private var flags: [String: FlagOverride] {
         let flags = [
             ("server.clients.host", "--host", self.host), ("server.clients.port", "--port", self.port),
+            ("server.operator.port", "--operator-port", self.operatorPort),
             ("instance.id", "--instance", self.instance),
         ]
         return Dictionary(

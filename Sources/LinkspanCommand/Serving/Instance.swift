@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinkspanAdmin
 internal import LinkspanBridgeKit
 internal import LinkspanCore
 internal import LinkspanServer
@@ -19,7 +20,7 @@ struct Instance {
     /// Runs until SIGTERM or SIGINT.
     ///
     /// - Parameter listening: called once, with the port that clients reach.
-    /// - Throws: ``ListenError`` when the client port cannot be opened.
+    /// - Throws: ``ListenError`` when the client port cannot be opened, ``OperatorListenError`` when the operator port cannot.
     func run(_ listening: @escaping @Sendable (LinkspanSettings, Int) -> Void) async throws {
         OpenFiles.raiseLimit(for: self.settings.server.limits.connections, logger: self.logger)
         let server = LinkspanServer(
@@ -33,12 +34,26 @@ struct Instance {
             if let port = try? await server.address.port { listening(settings, port) }
         }
         defer { announcement.cancel() }
-        // Stops in reverse order: the bridges still send what the last clients published.
+        // Stops in reverse order: nobody sends new clients here, and the bridges still send what the last clients published.
+        var services: [any Service] = [host, server]
+        if let port = self.operatorPort(of: server, host) { services.append(port) }
         var configuration = ServiceGroupConfiguration(
-            services: [.init(service: host), .init(service: server)], gracefulShutdownSignals: [.sigterm, .sigint],
+            services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
             logger: self.logger)
         configuration.maximumGracefulShutdownDuration = Self.shutdownLimit
         try await ServiceGroup(configuration: configuration).run()
+    }
+
+    private func operatorPort(of server: LinkspanServer, _ host: BridgeHost) -> OperatorPort? {
+        guard let settings = self.settings.server.operatorPort else { return nil }
+        let instance = self.settings.instance.id
+        return OperatorPort(
+            settings: settings, limits: self.settings.server.limits, broker: server.broker, logger: self.logger
+        ) {
+            OperatorSnapshot(
+                version: LinkspanVersion.current, instance: instance, isListening: server.isListening,
+                counters: server.counters, bridges: host.statuses)
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-internal import Glibc
+internal import Foundation
 internal import LinkspanCore
 internal import LinkspanWire
 internal import Logging
@@ -37,9 +37,7 @@ struct LineLogHandler: LogHandler {
     }
 
     private static func now() -> String {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return CivilTime.text(secondsSince1970: Double(time.tv_sec) + Double(time.tv_nsec) / 1e9)
+        CivilTime.text(secondsSince1970: Date().timeIntervalSince1970)
     }
 }
 

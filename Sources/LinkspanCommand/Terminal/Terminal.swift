@@ -5,6 +5,7 @@ enum Terminal {
     /// Standard output was closed by whoever reads it.
     struct OutputClosed: Error {}
 
+    static var outputIsRead: Bool { isatty(STDOUT_FILENO) == 1 }
     static var errorsAreRead: Bool { isatty(STDERR_FILENO) == 1 }
 
     /// For people, on standard error.

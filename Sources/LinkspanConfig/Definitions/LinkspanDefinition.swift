@@ -44,6 +44,7 @@ extension BlockDefinition {
             KeyDefinition(
                 "event_loops", .integer(1...1024), "Threads that serve clients; one per core when not given."),
             KeyDefinition("auth", .block(.auth), "How clients prove who they are."),
+            KeyDefinition("operator", .block(.operatorPort), "Where operators look in; nowhere when not given."),
             KeyDefinition("timing", .block(.timing), "Time limits towards clients."),
             KeyDefinition("limits", .block(.limits), "Bounds that a client can meet."),
         ])
@@ -62,6 +63,16 @@ extension BlockDefinition {
             KeyDefinition(
                 "codec", .choice(CodecChoice.allCases.map(\.rawValue)), default: defaults.codec.rawValue,
                 "How clients write messages: json, minbin (sc-codec-min-bin), or auto for both."),
+        ])
+    }
+
+    private static var operatorPort: BlockDefinition {
+        let defaults = OperatorSettings(key: Secret(""))
+        return BlockDefinition([
+            KeyDefinition("host", .text(.hostName), default: defaults.host, "Address to listen on."),
+            KeyDefinition(
+                "port", .integer(0...65535), default: "\(defaults.port)", "TCP port; 0 lets the system choose."),
+            KeyDefinition("key", .secret, "What requests have to show."),
         ])
     }
 

@@ -38,6 +38,7 @@ struct SettingsReader {
         server.auth = self.auth(from: root.block("server").block("auth"))
         server.permissions = self.permissions(
             from: root.map("permissions"), auth: root.block("server").block("auth"))
+        server.operatorPort = self.operatorPort(from: root.block("server"))
         guard let instance else { return nil }
         return LinkspanSettings(instance: instance, server: server, upstreams: upstreams, bridges: rules)
     }

@@ -91,6 +91,8 @@ public struct ServerSettings: Sendable, Hashable {
     public var auth = AuthSettings()
     /// Who may subscribe and publish where: the first rule that applies to a channel decides, and where none does everyone may.
     public var permissions: [PermissionRule] = []
+    /// Where operators look in; nil for an instance without such a port.
+    public var operatorPort: OperatorSettings?
 
     public init() {}
 
@@ -114,6 +116,19 @@ public struct ServerSettings: Sendable, Hashable {
         settings.codec = listener.codec
         settings.moreListeners = []
         return settings
+    }
+}
+
+/// The HTTP port of operators. It speaks no TLS, so beyond loopback it belongs into a trusted network or behind a proxy.
+public struct OperatorSettings: Sendable, Hashable {
+    public var host = "127.0.0.1"
+    /// TCP port; 0 lets the kernel choose.
+    public var port = 8001
+    /// What a request has to show.
+    public var key: Secret
+
+    public init(key: Secret) {
+        self.key = key
     }
 }
 

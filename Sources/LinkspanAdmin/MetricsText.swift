@@ -1,0 +1,196 @@
+internal import LinkspanBridgeKit
+internal import LinkspanCore
+internal import LinkspanServer
+
+/// A snapshot in the text format of Prometheus (version 0.0.4). Labels are names of the configuration and closed lists, never a client's words.
+public struct MetricsText {
+    public static let contentType = "text/plain; version=0.0.4; charset=utf-8"
+
+    private var lines: [String] = []
+
+    public init(_ snapshot: OperatorSnapshot) {
+        self.put(
+            "linkspan_info", .gauge, "Version and instance; always 1.",
+            [([("version", snapshot.version), ("instance", snapshot.instance.string)], 1)])
+        self.put(
+            "linkspan_ready", .gauge, "Whether readiness waits for nothing.", [([], snapshot.awaited.isEmpty ? 1 : 0)])
+        for metric in Self.ofServer {
+            let value = UInt64(clamping: snapshot.counters[keyPath: metric.path])
+            self.put("linkspan_\(metric.name)", metric.kind, metric.help, [([], value)])
+        }
+        for metric in Self.ofBridges {
+            self.put(
+                "linkspan_bridge_\(metric.name)", metric.kind, metric.help,
+                snapshot.bridges.flatMap { bridge in
+                    metric.values(bridge).map {
+                        ([("bridge", bridge.name), ("type", bridge.kind)] + $0.labels, $0.value)
+                    }
+                })
+        }
+    }
+
+    public var text: String { self.lines.joined(separator: "\n") + "\n" }
+
+    private typealias Labels = [(name: String, value: String)]
+
+    private enum Kind: String {
+        case counter, gauge
+    }
+
+    private mutating func put(
+        _ name: String, _ kind: Kind, _ help: String, _ samples: [(labels: Labels, value: UInt64)]
+    ) {
+        guard !samples.isEmpty else { return }
+        self.lines += ["# HELP \(name) \(help)", "# TYPE \(name) \(kind.rawValue)"]
+        for sample in samples {
+            let labels = sample.labels.map { "\($0.name)=\"\(Self.escaped($0.value))\"" }.joined(separator: ",")
+            self.lines.append(labels.isEmpty ? "\(name) \(sample.value)" : "\(name){\(labels)} \(sample.value)")
+        }
+    }
+
+    private static func escaped(_ value: String) -> String {
+        value.unicodeScalars.reduce(into: "") { text, scalar in
+            switch scalar {
+            case "\\": text += "\\\\"
+            case "\"": text += "\\\""
+            case "\n": text += "\\n"
+            default: text.unicodeScalars.append(scalar)
+            }
+        }
+    }
+
+    // MARK: Server
+
+    private struct ServerMetric {
+        var name: String
+        var kind: Kind
+        var path: KeyPath<ServerCounters, Int>
+        var help: String
+
+        init(_ name: String, _ kind: Kind, _ path: KeyPath<ServerCounters, Int>, _ help: String) {
+            self.name = name
+            self.kind = kind
+            self.path = path
+            self.help = help
+        }
+    }
+
+    private static var ofServer: [ServerMetric] {
+        [
+            ServerMetric("connections", .gauge, \.connectionsOpen, "TCP connections of clients that are open."),
+            ServerMetric("connections_accepted_total", .counter, \.connectionsAccepted, "TCP connections accepted."),
+            ServerMetric(
+                "connections_refused_total", .counter, \.connectionsRefused,
+                "Connections refused because there were too many."),
+            ServerMetric("clients", .gauge, \.clientsOpen, "Clients that completed a handshake and are connected."),
+            ServerMetric("handshakes_total", .counter, \.handshakes, "Handshakes completed."),
+            ServerMetric("subscriptions", .gauge, \.subscriptions, "Subscriptions of clients."),
+            ServerMetric("channels", .gauge, \.channels, "Channels that are known, with subscribers or without."),
+            ServerMetric("publishes_total", .counter, \.publishesReceived, "Publishes of clients that were accepted."),
+            ServerMetric("deliveries_total", .counter, \.deliveries, "Messages handed to subscribers, once for each."),
+            ServerMetric(
+                "slow_subscribers_closed_total", .counter, \.slowSubscribersClosed, "Connections closed with 4100."),
+            ServerMetric(
+                "protocol_faults_total", .counter, \.protocolFaults, "Connections ended for a fault of the client."),
+            ServerMetric("rate_pauses_total", .counter, \.ratePauses, "Pauses of connections that published too fast."),
+            ServerMetric(
+                "congestion_pauses_total", .counter, \.congestionPauses,
+                "Pauses of publishers because the server was full."),
+            ServerMetric("tokens_accepted_total", .counter, \.tokensAccepted, "Tokens that were believed."),
+            ServerMetric(
+                "tokens_expired_total", .counter, \.tokensExpired, "Tokens refused because their time was over."),
+            ServerMetric(
+                "tokens_invalid_total", .counter, \.tokensInvalid, "Tokens refused for signature, form or claims."),
+            ServerMetric(
+                "tokens_revoked_total", .counter, \.tokensRevoked, "Tokens refused because they were revoked."),
+            ServerMetric(
+                "subscribes_denied_total", .counter, \.subscribesDenied, "Subscriptions that were not permitted."),
+            ServerMetric("publishes_denied_total", .counter, \.publishesDenied, "Publishes that were not permitted."),
+        ]
+    }
+
+    // MARK: Bridges
+
+    private struct BridgeMetric {
+        var name: String
+        var kind: Kind
+        var help: String
+        var values: (BridgeStatus) -> [(labels: Labels, value: UInt64)]
+
+        init(_ name: String, _ kind: Kind, _ help: String, _ value: @escaping (BridgeStatus) -> UInt64) {
+            self.init(name, kind, help, values: { [([], value($0))] })
+        }
+
+        init(
+            _ name: String, _ kind: Kind, _ help: String,
+            values: @escaping (BridgeStatus) -> [(labels: Labels, value: UInt64)]
+        ) {
+            self.name = name
+            self.kind = kind
+            self.help = help
+            self.values = values
+        }
+    }
+
+    private static func byReason<Reason: RawRepresentable<String>>(_ counts: ReasonCounts<Reason>) -> [(
+        labels: Labels, value: UInt64
+    )] {
+        Reason.allCases.map { ([("reason", $0.rawValue)], counts[$0]) }
+    }
+
+    private static var ofBridges: [BridgeMetric] { self.links + self.egress + self.ingress }
+
+    private static var links: [BridgeMetric] {
+        [
+            BridgeMetric("up", .gauge, "Whether the upstream has accepted us.") { $0.state == .up ? 1 : 0 },
+            BridgeMetric("required", .gauge, "Whether readiness waits for it.") { $0.isRequired ? 1 : 0 },
+            BridgeMetric("connects_total", .counter, "Times that the upstream accepted us.") { $0.connects },
+            BridgeMetric("failures_total", .counter, "Attempts and connections that failed.") { $0.failures },
+            BridgeMetric("buffered_bytes", .gauge, "Payloads waiting and in flight, and 64 bytes for each message.") {
+                UInt64(clamping: $0.bufferedBytes)
+            },
+            BridgeMetric("filters", .gauge, "Filters wanted at the upstream.") { UInt64(clamping: $0.interestCount) },
+            BridgeMetric("rejected_filters", .gauge, "Filters that the upstream refused.") {
+                UInt64(clamping: $0.rejectedFilters)
+            },
+        ]
+    }
+
+    private static var egress: [BridgeMetric] {
+        [
+            BridgeMetric("egress_accepted_total", .counter, "Messages taken for the upstream.") { $0.egress.accepted },
+            BridgeMetric("egress_confirmed_total", .counter, "Messages that the upstream has.") { $0.egress.confirmed },
+            BridgeMetric("egress_filtered_total", .counter, "Messages passed over on purpose.") { $0.egress.filtered },
+            BridgeMetric("egress_expired_total", .counter, "Messages older than the buffer keeps.") {
+                $0.egress.expired
+            },
+            BridgeMetric(
+                "egress_dropped_total", .counter, "Messages that will never be confirmed.",
+                values: { Self.byReason($0.egress.dropped) }),
+            BridgeMetric("egress_buffered_messages", .gauge, "Messages waiting.") { $0.egress.buffered },
+            BridgeMetric("egress_in_flight_messages", .gauge, "Messages sent and not confirmed.") {
+                $0.egress.inFlight
+            },
+        ]
+    }
+
+    private static var ingress: [BridgeMetric] {
+        [
+            BridgeMetric("ingress_received_total", .counter, "Messages from the upstream.") { $0.ingress.received },
+            BridgeMetric("ingress_delivered_total", .counter, "Messages handed to their channels.") {
+                $0.ingress.delivered
+            },
+            BridgeMetric("ingress_late_total", .counter, "Delivered messages that came after a later one.") {
+                $0.ingress.late
+            },
+            BridgeMetric("ingress_duplicate_total", .counter, "Messages that had come before.") {
+                $0.ingress.duplicate
+            },
+            BridgeMetric("ingress_looped_total", .counter, "Own messages that came back.") { $0.ingress.looped },
+            BridgeMetric(
+                "ingress_refused_total", .counter, "Messages that were not handed to a channel.",
+                values: { Self.byReason($0.ingress.refused) }),
+            BridgeMetric("ingress_held_messages", .gauge, "Messages that are not judged yet.") { $0.ingress.held },
+        ]
+    }
+}

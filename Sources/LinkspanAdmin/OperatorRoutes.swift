@@ -1,0 +1,106 @@
+internal import HTTPTypes
+internal import Hummingbird
+internal import LinkspanBridgeKit
+internal import LinkspanCore
+internal import LinkspanServer
+internal import LinkspanWire
+internal import NIOCore
+
+/// Which request gets which answer.
+struct OperatorRoutes: Sendable {
+    let key: Secret
+    let limits: LimitSettings
+    let broker: Broker
+    let snapshot: @Sendable () -> OperatorSnapshot
+
+    /// Beside the data, the body of a publish has a channel and some punctuation.
+    private var bodyLimit: Int { self.limits.messageBytes + 2 * self.limits.channelNameBytes + 64 }
+
+    var router: Router<BasicRequestContext> {
+        let router = Router()
+        // Load balancers and supervisors ask these two, and have no key; the answers name no bridge.
+        router.get("live") { _, _ in Self.text(.ok, "live\n") }
+        router.get("ready") { _, _ in
+            self.snapshot().awaited.isEmpty ? Self.text(.ok, "ready\n") : Self.text(.serviceUnavailable, "not ready\n")
+        }
+        router.get("status") { request, _ in
+            guard self.admits(request) else { return Self.keyNeeded }
+            return Self.json(.ok, try StatusReport(self.snapshot()).json())
+        }
+        router.get("metrics") { request, _ in
+            guard self.admits(request) else { return Self.keyNeeded }
+            return Self.text(.ok, MetricsText(self.snapshot()).text, type: MetricsText.contentType)
+        }
+        router.post("publish") { request, _ in
+            guard self.admits(request) else { return Self.keyNeeded }
+            return await self.publish(request)
+        }
+        return router
+    }
+
+    /// Whether the request has `Authorization: Bearer` and the key.
+    private func admits(_ request: Request) -> Bool {
+        Self.equal(request.headers[.authorization] ?? "", "Bearer \(self.key.value)")
+    }
+
+    private static var keyNeeded: Response {
+        var refusal = self.problem(.unauthorized, "the key of server.operator is needed")
+        refusal.headers[.wwwAuthenticate] = "Bearer"
+        return refusal
+    }
+
+    /// Takes as long for a key that is nearly right as for one that is all wrong.
+    private static func equal(_ offered: String, _ expected: String) -> Bool {
+        let offered = Array(offered.utf8)
+        let expected = Array(expected.utf8)
+        var difference = offered.count ^ expected.count
+        for index in expected.indices {
+            difference |= Int(expected[index] ^ (index < offered.count ? offered[index] : 0))
+        }
+        return difference == 0
+    }
+
+    private func publish(_ request: Request) async -> Response {
+        guard self.snapshot().isListening else { return Self.problem(.serviceUnavailable, "the server is not running") }
+        var body: [UInt8] = []
+        do {
+            for try await part in request.body {
+                guard body.count + part.readableBytes <= self.bodyLimit else {
+                    return Self.problem(.contentTooLarge, "the body is larger than server.limits.message admits")
+                }
+                body.append(contentsOf: part.readableBytesView)
+            }
+        } catch {
+            return Self.problem(.badRequest, "the body did not arrive")
+        }
+        do throws(PublishRequest.Problem) {
+            let publish = try PublishRequest(body: body, limits: self.limits)
+            guard self.broker.exchange(publish.channel, publish.data) else {
+                return Self.problem(.serviceUnavailable, "too much is waiting; publish it again later")
+            }
+            return Self.json(.accepted, Array("{\"accepted\":true}".utf8))
+        } catch {
+            return Self.problem(.badRequest, error.reason)
+        }
+    }
+
+    private static func problem(_ status: HTTPResponse.Status, _ reason: String) -> Response {
+        var json: [UInt8] = []
+        json.put("{\"error\":")
+        json.putJSONString(reason)
+        json.put("}")
+        return self.json(status, json)
+    }
+
+    private static func json(_ status: HTTPResponse.Status, _ json: [UInt8]) -> Response {
+        Response(
+            status: status, headers: [.contentType: "application/json", .cacheControl: "no-store"],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: json + [UInt8(ascii: "\n")])))
+    }
+
+    private static func text(_ status: HTTPResponse.Status, _ text: String, type: String = "text/plain") -> Response {
+        Response(
+            status: status, headers: [.contentType: type, .cacheControl: "no-store"],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+}

@@ -1,0 +1,149 @@
+internal import Foundation
+internal import LinkspanBridgeKit
+internal import LinkspanCore
+internal import LinkspanServer
+
+/// What `/status` says, for whoever writes and whoever reads it.
+public struct StatusReport: Codable, Hashable, Sendable {
+    public var version: String
+    public var instance: String
+    public var isReady: Bool
+    /// What readiness waits for; empty when ready.
+    public var awaited: [String]
+    /// Clients that completed a handshake and are connected.
+    public var clients: Int
+    public var subscriptions: Int
+    public var channels: Int
+    /// Publishes of clients that were accepted.
+    public var published: Int
+    /// Messages handed to subscribers' connections, once per subscriber.
+    public var delivered: Int
+    public var bridges: [Bridge]
+
+    public struct Bridge: Codable, Hashable, Sendable {
+        public var name: String
+        public var type: String
+        public var isRequired: Bool
+        /// A `BridgeState`.
+        public var state: String
+        /// Since when it is in that state, milliseconds since 1970.
+        public var since: UInt64
+        /// Without credentials.
+        public var upstream: String
+        public var product: String?
+        public var lastError: String?
+        /// From the end of the last attempt to the next, milliseconds; nil unless waiting.
+        public var retryMilliseconds: Int64?
+        public var connects: UInt64
+        public var failures: UInt64
+        public var egress: Egress
+        public var ingress: Ingress
+        public var bufferedBytes: Int
+        /// Filters wanted at the upstream, and those of them that it refused.
+        public var filters: Int
+        public var rejectedFilters: Int
+
+        enum CodingKeys: String, CodingKey {
+            case name, type, state, since, upstream, product, connects, failures, egress, ingress, filters
+            case isRequired = "required"
+            case lastError = "last_error"
+            case retryMilliseconds = "retry_ms"
+            case bufferedBytes = "buffered_bytes"
+            case rejectedFilters = "rejected_filters"
+        }
+    }
+
+    /// `accepted = confirmed + filtered + expired + dropped + buffered + in_flight`.
+    public struct Egress: Codable, Hashable, Sendable {
+        public var accepted, confirmed, filtered, expired: UInt64
+        /// Every reason, also those that did not occur.
+        public var dropped: [String: UInt64]
+        public var buffered, inFlight: UInt64
+
+        enum CodingKeys: String, CodingKey {
+            case accepted, confirmed, filtered, expired, dropped, buffered
+            case inFlight = "in_flight"
+        }
+    }
+
+    /// `received = delivered + duplicate + looped + refused + held`; `late` is a part of `delivered`.
+    public struct Ingress: Codable, Hashable, Sendable {
+        public var received, delivered, late, duplicate, looped: UInt64
+        /// Every reason, also those that did not occur.
+        public var refused: [String: UInt64]
+        public var held: UInt64
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case version, instance, awaited, clients, subscriptions, channels, published, delivered, bridges
+        case isReady = "ready"
+    }
+
+    public init(_ snapshot: OperatorSnapshot) {
+        self.version = snapshot.version
+        self.instance = snapshot.instance.string
+        self.awaited = snapshot.awaited
+        self.isReady = self.awaited.isEmpty
+        self.clients = snapshot.counters.clientsOpen
+        self.subscriptions = snapshot.counters.subscriptions
+        self.channels = snapshot.counters.channels
+        self.published = snapshot.counters.publishesReceived
+        self.delivered = snapshot.counters.deliveries
+        self.bridges = snapshot.bridges.map(Bridge.init)
+    }
+
+    /// - Throws: `DecodingError` when `json` is no report.
+    public init(json: [UInt8]) throws {
+        self = try JSONDecoder().decode(Self.self, from: Data(json))
+    }
+
+    /// - Throws: `EncodingError`, never for a report made from a snapshot.
+    public func json() throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return Array(try encoder.encode(self))
+    }
+}
+
+extension StatusReport.Bridge {
+    init(_ status: BridgeStatus) {
+        self.name = status.name
+        self.type = status.kind
+        self.isRequired = status.isRequired
+        self.state = status.state.rawValue
+        self.since = status.since
+        self.upstream = status.upstream
+        self.product = status.facts?.product
+        self.lastError = status.lastError
+        self.retryMilliseconds = status.retryDelay.map { Int64($0 / .milliseconds(1)) }
+        self.connects = status.connects
+        self.failures = status.failures
+        self.egress = StatusReport.Egress(status.egress)
+        self.ingress = StatusReport.Ingress(status.ingress)
+        self.bufferedBytes = status.bufferedBytes
+        self.filters = status.interestCount
+        self.rejectedFilters = status.rejectedFilters
+    }
+}
+
+extension StatusReport.Egress {
+    init(_ ledger: EgressLedger) {
+        self.init(
+            accepted: ledger.accepted, confirmed: ledger.confirmed, filtered: ledger.filtered, expired: ledger.expired,
+            dropped: ledger.dropped.byName, buffered: ledger.buffered, inFlight: ledger.inFlight)
+    }
+}
+
+extension StatusReport.Ingress {
+    init(_ ledger: IngressLedger) {
+        self.init(
+            received: ledger.received, delivered: ledger.delivered, late: ledger.late, duplicate: ledger.duplicate,
+            looped: ledger.looped, refused: ledger.refused.byName, held: ledger.held)
+    }
+}
+
+extension ReasonCounts where Reason: RawRepresentable<String> {
+    fileprivate var byName: [String: UInt64] {
+        Dictionary(Reason.allCases.map { ($0.rawValue, self[$0]) }, uniquingKeysWith: { first, _ in first })
+    }
+}

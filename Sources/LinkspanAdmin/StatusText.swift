@@ -1,0 +1,80 @@
+/// A report for people.
+public struct StatusText {
+    public var report: StatusReport
+    /// Whether states are coloured, for terminals.
+    public var isColoured: Bool
+
+    public init(_ report: StatusReport, isColoured: Bool = false) {
+        self.report = report
+        self.isColoured = isColoured
+    }
+
+    /// Lines without a last line break.
+    public var text: String {
+        let report = self.report
+        let readiness =
+            report.isReady
+            ? self.colour("ready", .green)
+            : self.colour("not ready", .red) + ": \(report.awaited.joined(separator: ", "))"
+        var lines = [
+            "\(report.instance)  Linkspan \(report.version)  \(readiness)",
+            "clients \(report.clients)  subscriptions \(report.subscriptions)  channels \(report.channels)  "
+                + "published \(report.published)  delivered \(report.delivered)",
+        ]
+        for bridge in report.bridges { lines += self.lines(of: bridge) }
+        return lines.joined(separator: "\n")
+    }
+
+    private func lines(of bridge: StatusReport.Bridge) -> [String] {
+        let product = bridge.product.map { " (\($0))" } ?? ""
+        let required = bridge.isRequired ? "  required" : ""
+        let out = bridge.egress
+        let back = bridge.ingress
+        var lines = [
+            "",
+            "\(bridge.name)  \(bridge.type)  \(self.state(bridge.state))\(required)  \(bridge.upstream)\(product)",
+            "  out  accepted \(out.accepted) = confirmed \(out.confirmed) + filtered \(out.filtered) + expired \(out.expired) "
+                + "+ dropped \(Self.total(out.dropped)) + buffered \(out.buffered) + in flight \(out.inFlight)",
+            "  in   received \(back.received) = delivered \(back.delivered) + duplicate \(back.duplicate) "
+                + "+ looped \(back.looped) + refused \(Self.total(back.refused)) + held \(back.held)",
+            "  connects \(bridge.connects)  failures \(bridge.failures)  filters \(bridge.filters)  "
+                + "rejected filters \(bridge.rejectedFilters)  buffered bytes \(bridge.bufferedBytes)",
+        ]
+        lines += Self.reasons("dropped", out.dropped) + Self.reasons("refused", back.refused)
+        if let error = bridge.lastError { lines.append("  last error: \(Self.printable(error))") }
+        if let pause = bridge.retryMilliseconds { lines.append("  pause before the next attempt: \(pause) ms") }
+        return lines
+    }
+
+    private static func total(_ counts: [String: UInt64]) -> UInt64 { counts.values.reduce(0, +) }
+
+    /// Only the reasons that occurred.
+    private static func reasons(_ name: String, _ counts: [String: UInt64]) -> [String] {
+        let parts = counts.filter { $0.value > 0 }.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+        return parts.isEmpty ? [] : ["  \(name): \(parts.joined(separator: ", "))"]
+    }
+
+    /// The words of a broker must not steer the terminal.
+    private static func printable(_ text: String) -> String {
+        String(
+            String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
+    }
+
+    private enum Colour: Int {
+        case red = 31
+        case green = 32
+        case yellow = 33
+    }
+
+    private func state(_ state: String) -> String {
+        switch state {
+        case "up": self.colour(state, .green)
+        case "stopped": self.colour(state, .red)
+        default: self.colour(state, .yellow)
+        }
+    }
+
+    private func colour(_ word: String, _ colour: Colour) -> String {
+        self.isColoured ? "\u{1B}[\(colour.rawValue)m\(word)\u{1B}[0m" : word
+    }
+}

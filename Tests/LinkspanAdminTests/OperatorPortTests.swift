@@ -1,0 +1,154 @@
+import AsyncHTTPClient
+import LinkspanAdmin
+import LinkspanBridgeKit
+import LinkspanCore
+import LinkspanServer
+import Logging
+import NIOCore
+import NIOHTTP1
+import Testing
+
+/// A real port on loopback, asked over HTTP.
+struct OperatorPortTests {
+    private static let key = "0123456789abcdef0123456789abcdef"
+
+    @Test func `live and ready need no key, everything else does`() async throws {
+        try await Self.serving(.with([.busy("plant")])) { url, _ in
+            let live = try await Self.ask(url, "live", key: nil)
+            #expect(live.status == .ok)
+            #expect(try await Self.ask(url, "ready", key: nil).status == .ok)
+            for path in ["status", "metrics"] {
+                for key in [nil, "", Self.key + "0", String(Self.key.dropLast()), Self.key.uppercased()] {
+                    #expect(try await Self.ask(url, path, key: key).status == .unauthorized)
+                }
+                #expect(try await Self.ask(url, path).status == .ok)
+            }
+            #expect(try await Self.ask(url, "publish", key: nil, body: "{\"channel\":\"a\"}").status == .unauthorized)
+            #expect(try await Self.ask(url, "nowhere").status == .notFound)
+        }
+    }
+
+    @Test func `an instance whose required bridge is away is live and not ready`() async throws {
+        try await Self.serving(.with([.busy("plant", isRequired: true, state: .waiting)])) { url, _ in
+            #expect(try await Self.ask(url, "live", key: nil).status == .ok)
+            let answer = try await Self.ask(url, "ready", key: nil)
+            #expect(answer.status == .serviceUnavailable)
+            #expect(!answer.body.contains("plant"))
+        }
+    }
+
+    @Test func `status and metrics are those of the snapshot`() async throws {
+        let snapshot = OperatorSnapshot.with([.busy("plant")])
+        try await Self.serving(snapshot) { url, _ in
+            let status = try await Self.ask(url, "status").body
+            #expect(try StatusReport(json: Array(status.utf8)) == StatusReport(snapshot))
+            #expect(try await Self.ask(url, "metrics").body == MetricsText(snapshot).text)
+        }
+    }
+
+    @Test func `a publish raises the publish event and leaves by the bridges`() async throws {
+        try await Self.serving(.with([])) { url, server in
+            var events = server.broker.events().makeAsyncIterator()
+            let answer = try await Self.ask(url, "publish", body: "{\"channel\":\"news\",\"data\":{\"a\":1}}")
+            #expect(answer.status == .accepted)
+            guard case .publish(let publish)? = await events.next() else {
+                Issue.record("another event, or none")
+                return
+            }
+            #expect(publish.channel == "news")
+            #expect(String(buffer: publish.data) == "{\"a\":1}")
+        }
+    }
+
+    @Test func `a bad or too large publish is refused with its reason`() async throws {
+        try await Self.serving(.with([])) { url, _ in
+            let bad = try await Self.ask(url, "publish", body: "{\"data\":1}")
+            #expect(bad.status == .badRequest)
+            #expect(bad.body == "{\"error\":\"channel is missing, or no string\"}\n")
+            let large = "{\"channel\":\"a\",\"data\":\"\(String(repeating: "x", count: 4000))\"}"
+            #expect(try await Self.ask(url, "publish", body: large).status == .payloadTooLarge)
+        }
+        try await Self.serving(.with([], isListening: false)) { url, _ in
+            let answer = try await Self.ask(url, "publish", body: "{\"channel\":\"a\"}")
+            #expect(answer.status == .serviceUnavailable)
+        }
+    }
+
+    @Test func `a port that is taken is told`() async throws {
+        try await Self.serving(.with([])) { url, server in
+            let taken = try #require(Int(url.split(separator: ":").last ?? ""))
+            let error = await #expect(throws: OperatorListenError.self) {
+                try await Self.port(.with([]), server, port: taken) { _ in }.run()
+            }
+            #expect(error?.port == taken)
+        }
+    }
+
+    // MARK: Support
+
+    private static func port(
+        _ snapshot: OperatorSnapshot, _ server: LinkspanServer, port: Int = 0,
+        listening: @escaping @Sendable (SocketAddress) -> Void
+    ) -> OperatorPort {
+        var settings = OperatorSettings(key: Secret(self.key))
+        settings.port = port
+        var limits = LimitSettings()
+        limits.messageBytes = 1024
+        return OperatorPort(
+            settings: settings, limits: limits, broker: server.broker, logger: Self.quiet, snapshot: { snapshot },
+            listening: listening)
+    }
+
+    private static func serving(
+        _ snapshot: OperatorSnapshot, _ body: (_ url: String, LinkspanServer) async throws -> Void
+    ) async throws {
+        var settings = ServerSettings()
+        settings.host = "127.0.0.1"
+        settings.port = 0
+        settings.eventLoops = 1
+        let server = LinkspanServer(settings: settings, instance: snapshot.instance, logger: Self.quiet)
+        let serving = Task { try await server.run() }
+        _ = try await server.address
+        let (addresses, continuation) = AsyncStream.makeStream(of: SocketAddress.self)
+        let port = Self.port(snapshot, server) { continuation.yield($0) }
+        let asking = Task {
+            defer { continuation.finish() }
+            try await port.run()
+        }
+        let result: Result<Void, any Error>
+        do {
+            var iterator = addresses.makeAsyncIterator()
+            let number = try #require(await iterator.next()?.port)
+            try await body("http://127.0.0.1:\(number)", server)
+            result = .success(())
+        } catch {
+            result = .failure(error)
+        }
+        asking.cancel()
+        serving.cancel()
+        _ = await asking.result
+        _ = await serving.result
+        try result.get()
+    }
+
+    private static func ask(_ url: String, _ path: String, key: String? = Self.key, body: String? = nil) async throws
+        -> (
+            status: HTTPResponseStatus, body: String
+        )
+    {
+        var request = HTTPClientRequest(url: "\(url)/\(path)")
+        if let key { request.headers.add(name: "Authorization", value: "Bearer \(key)") }
+        if let body {
+            request.method = .POST
+            request.body = .bytes(ByteBuffer(string: body))
+        }
+        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(20))
+        return (response.status, String(buffer: try await response.body.collect(upTo: 1 << 20)))
+    }
+
+    private static var quiet: Logger {
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        return logger
+    }
+}

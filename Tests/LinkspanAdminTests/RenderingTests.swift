@@ -1,0 +1,120 @@
+import LinkspanAdmin
+import LinkspanBridgeKit
+import LinkspanCore
+import LinkspanServer
+import LinkspanWire
+import Testing
+
+/// Snapshots in, texts out.
+struct RenderingTests {
+    @Test func `readiness waits for the client port and for required bridges only`() {
+        #expect(OperatorSnapshot.with([.busy("a", state: .waiting)]).awaited == [])
+        #expect(OperatorSnapshot.with([.busy("a", isRequired: true)]).awaited == [])
+        for state in [BridgeState.connecting, .waiting, .stopped] {
+            let snapshot = OperatorSnapshot.with([.busy("a", isRequired: true, state: state)], isListening: false)
+            #expect(snapshot.awaited == ["client port", "bridge a"])
+        }
+    }
+
+    @Test func `metrics show both sums of the ledger, and they hold`() throws {
+        let samples = Self.samples(of: .with([.busy("plant")]))
+        func value(_ name: String) -> Int {
+            samples.filter { $0.key.hasPrefix("linkspan_bridge_\(name){bridge=\"plant\",type=\"mqtt\"") }.values.reduce(
+                0, +)
+        }
+        #expect(value("egress_accepted_total") == 21)
+        #expect(
+            value("egress_accepted_total")
+                == value("egress_confirmed_total") + value("egress_filtered_total") + value("egress_expired_total")
+                + value("egress_dropped_total") + value("egress_buffered_messages") + value("egress_in_flight_messages")
+        )
+        #expect(value("ingress_received_total") == 15)
+        #expect(
+            value("ingress_received_total")
+                == value("ingress_delivered_total") + value("ingress_duplicate_total") + value("ingress_looped_total")
+                + value("ingress_refused_total") + value("ingress_held_messages"))
+        #expect(
+            samples["linkspan_bridge_egress_dropped_total{bridge=\"plant\",type=\"mqtt\",reason=\"buffer_full\"}"] == 3)
+        #expect(samples["linkspan_publishes_total"] == 30)
+        #expect(samples["linkspan_ready"] == 1)
+    }
+
+    @Test func `every metric is described once, and only counters end in total`() {
+        var kinds: [String: String] = [:]
+        for line in MetricsText(.with([.busy("a"), .busy("b")])).text.split(separator: "\n")
+        where line.hasPrefix("# TYPE") {
+            let words = line.split(separator: " ").map(String.init)
+            #expect(kinds.updateValue(words[3], forKey: words[2]) == nil, "\(words[2])")
+        }
+        #expect(kinds.count > 30)
+        for (name, kind) in kinds { #expect(name.hasSuffix("_total") == (kind == "counter"), "\(name)") }
+    }
+
+    @Test func `a label with quotes and line breaks stays one label`() {
+        let text = MetricsText(.with([.busy("a\"b\\c\nd")])).text
+        #expect(text.contains("linkspan_bridge_up{bridge=\"a\\\"b\\\\c\\nd\",type=\"mqtt\"} 1\n"))
+    }
+
+    @Test func `a report survives its JSON`() throws {
+        let report = StatusReport(.with([.busy("plant", isRequired: true, state: .waiting), .busy("hub")]))
+        let json = try report.json()
+        #expect(try StatusReport(json: json) == report)
+        let text = String(decoding: json, as: UTF8.self)
+        #expect(text.contains("\"in_flight\":2"))
+        #expect(text.contains("\"buffer_full\":3"))
+        #expect(text.contains("\"retry_ms\":1500"))
+        #expect(text.contains("\"awaited\":[\"bridge plant\"]"))
+    }
+
+    @Test func `people read states, sums and reasons`() {
+        let text = StatusText(StatusReport(.with([.busy("plant", isRequired: true, state: .waiting)]))).text
+        #expect(
+            text == """
+                edge-1  Linkspan 1.2.3  not ready: bridge plant
+                clients 2  subscriptions 0  channels 0  published 30  delivered 60
+
+                plant  mqtt  waiting  required  mqtt://127.0.0.1:1883 (mosquitto 2)
+                  out  accepted 21 = confirmed 6 + filtered 1 + expired 2 + dropped 7 + buffered 3 + in flight 2
+                  in   received 15 = delivered 5 + duplicate 4 + looped 3 + refused 2 + held 1
+                  connects 7  failures 8  filters 9  rejected filters 1  buffered bytes 640
+                  dropped: buffer_full 3, link_lost 4
+                  refused: reserved 2
+                  last error: no route [2J
+                  pause before the next attempt: 1500 ms
+                """)
+        #expect(StatusText(StatusReport(.with([])), isColoured: true).text.contains("\u{1B}[32mready\u{1B}[0m"))
+    }
+
+    @Test func `a publish keeps its data byte for byte`() throws {
+        let request = try Self.request("{ \"channel\": \"n\\u0065ws\", \"data\": { \"a\" : 1.50 } }")
+        #expect(request.channel == "news")
+        #expect(request.data?.description == "{ \"a\" : 1.50 }")
+        #expect(try Self.request("{\"channel\":\"\"}").data == nil)
+        #expect(try Self.request("{\"channel\":\"a\",\"data\":null}").data == .null)
+    }
+
+    @Test(arguments: [
+        "", "[]", "{\"channel\":1}", "{}", "{\"channel\":\"a\"", "{\"channel\":\"a\",\"dta\":1}",
+        "{\"channel\":\"$linkspan/probe\",\"data\":1}", "{\"channel\":\"abcdefghi\"}",
+        "{\"channel\":\"a\",\"data\":[[[[1]]]]}",
+    ])
+    func `what is no publish is refused`(_ body: String) {
+        #expect(throws: PublishRequest.Problem.self) { try Self.request(body) }
+    }
+
+    private static func request(_ body: String) throws -> PublishRequest {
+        var limits = LimitSettings()
+        limits.channelNameBytes = 8
+        limits.jsonDepth = 4
+        return try PublishRequest(body: Array(body.utf8), limits: limits)
+    }
+
+    private static func samples(of snapshot: OperatorSnapshot) -> [String: Int] {
+        var samples: [String: Int] = [:]
+        for line in MetricsText(snapshot).text.split(separator: "\n") where !line.hasPrefix("#") {
+            guard let space = line.lastIndex(of: " ") else { continue }
+            samples[String(line[..<space])] = Int(line[line.index(after: space)...])
+        }
+        return samples
+    }
+}

@@ -1,0 +1,47 @@
+import LinkspanAdmin
+import LinkspanBridgeKit
+import LinkspanCore
+
+@testable import LinkspanServer
+
+extension BridgeStatus {
+    /// A bridge that everything has happened to, in balance.
+    static func busy(_ name: String, isRequired: Bool = false, state: BridgeState = .up) -> BridgeStatus {
+        var egress = EgressLedger()
+        egress.accepted = 21
+        egress.confirmed = 6
+        egress.filtered = 1
+        egress.expired = 2
+        egress.dropped[.bufferFull] = 3
+        egress.dropped[.linkLost] = 4
+        egress.buffered = 3
+        egress.inFlight = 2
+        var ingress = IngressLedger()
+        ingress.received = 15
+        ingress.delivered = 5
+        ingress.late = 1
+        ingress.duplicate = 4
+        ingress.looped = 3
+        ingress.refused[.reserved] = 2
+        ingress.held = 1
+        return BridgeStatus(
+            name: name, kind: "mqtt", isRequired: isRequired, state: state, since: 1_700_000_000_000,
+            upstream: "mqtt://127.0.0.1:1883", facts: UpstreamFacts(product: "mosquitto 2"),
+            lastError: state == .up ? nil : "no route\u{1B}[2J",
+            retryDelay: state == .waiting ? .milliseconds(1500) : nil,
+            connects: 7, failures: 8, egress: egress, ingress: ingress, bufferedBytes: 640, interestCount: 9,
+            rejectedFilters: 1, refusedInterest: 0, strayTickets: 0)
+    }
+}
+
+extension OperatorSnapshot {
+    static func with(_ bridges: [BridgeStatus], isListening: Bool = true) -> OperatorSnapshot {
+        var counters = ServerCounters()
+        counters.clientsOpen = 2
+        counters.publishesReceived = 30
+        counters.deliveries = 60
+        return OperatorSnapshot(
+            version: "1.2.3", instance: InstanceID("edge-1")!, isListening: isListening, counters: counters,
+            bridges: bridges)
+    }
+}
