@@ -80,7 +80,8 @@ let package = Package(
         .target(
             name: "LinkspanAdmin",
             dependencies: [
-                "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", nioCore, nioPosix, nioHTTP1, logging,
+                "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", nioCore, nioPosix, nioHTTP1,
+                logging,
                 lifecycle, hummingbird, httpTypes, asyncHTTPClient,
             ], swiftSettings: strict),
 
@@ -100,7 +101,8 @@ let package = Package(
         .testTarget(
             name: "LinkspanRedisTests",
             dependencies: [
-                "LinkspanRedis", "LinkspanBridgeTesting", "LinkspanBridgeKit", "TestSupport", nioCore, nioEmbedded, logging,
+                "LinkspanRedis", "LinkspanBridgeTesting", "LinkspanBridgeKit", "TestSupport", nioCore, nioEmbedded,
+                logging,
             ], swiftSettings: strict),
         .target(
             name: "LinkspanAMQP", dependencies: ["LinkspanBridgeKit", "CLinkspanRabbitMQ", nioCore, logging],
@@ -115,7 +117,8 @@ let package = Package(
         .testTarget(
             name: "LinkspanAMQPTests",
             dependencies: [
-                "LinkspanAMQP", "LinkspanBridgeKit", "LinkspanBridgeTesting", "CLinkspanRabbitMQ", "TestSupport", nioCore,
+                "LinkspanAMQP", "LinkspanBridgeKit", "LinkspanBridgeTesting", "CLinkspanRabbitMQ", "TestSupport",
+                nioCore,
             ], swiftSettings: strict),
 
         // The command line and the wiring, as a library, so that a binary with bridges of its own is a main of three lines.
@@ -129,7 +132,8 @@ let package = Package(
         .executableTarget(name: "linkspan", dependencies: ["LinkspanCommand"], swiftSettings: strict),
 
         .testTarget(
-            name: "LinkspanWireTests", dependencies: ["LinkspanWire", "TestSupport"], exclude: ["Transcripts", "FailCases"],
+            name: "LinkspanWireTests", dependencies: ["LinkspanWire", "TestSupport"],
+            exclude: ["Transcripts", "FailCases"],
             swiftSettings: strict),
         .testTarget(
             name: "LinkspanCoreTests",
@@ -149,17 +153,21 @@ let package = Package(
             ], swiftSettings: strict),
         .testTarget(
             name: "LinkspanConfigTests",
-            dependencies: ["LinkspanConfig", "LinkspanServer", "LinkspanCore", "LinkspanBridgeKit", nioCore, "TestSupport"],
+            dependencies: [
+                "LinkspanConfig", "LinkspanServer", "LinkspanCore", "LinkspanBridgeKit", nioCore, "TestSupport",
+            ],
             swiftSettings: strict),
 
         .testTarget(
             name: "LinkspanClientTests",
             dependencies: [
-                "LinkspanClient", "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "TestSupport", logging,
+                "LinkspanClient", "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "TestSupport",
+                logging,
             ], swiftSettings: strict),
         .testTarget(
             name: "LinkspanCommandTests",
-            dependencies: ["LinkspanCommand", "LinkspanClient", "linkspan", "TestSupport", logging], swiftSettings: strict),
+            dependencies: ["LinkspanCommand", "LinkspanClient", "linkspan", "TestSupport", logging],
+            swiftSettings: strict),
 
         // What tests share: real servers on loopback, child processes, seeds, clocks.
         .systemLibrary(name: "CTestSupport", path: "Tests/CTestSupport"),
@@ -180,7 +188,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "LinkspanMQTTTests",
-            dependencies: ["LinkspanMQTT", "LinkspanBridgeKit", "LinkspanBridgeTesting", "TestSupport", nioCore, nioPosix, logging],
+            dependencies: [
+                "LinkspanMQTT", "LinkspanBridgeKit", "LinkspanBridgeTesting", "TestSupport", nioCore, nioPosix, logging,
+            ],
             swiftSettings: strict),
     ]
 )

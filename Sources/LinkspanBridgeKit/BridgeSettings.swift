@@ -123,27 +123,37 @@ public struct BridgeSettings: Sendable {
 
     /// - Precondition: `key` is declared with that kind in ``Bridge/options``. The same holds for the other accessors.
     public func text(_ key: String) -> String {
-        guard case .text(let value) = self.options[key] else { preconditionFailure("option \(key) is not declared as text") }
+        guard case .text(let value) = self.options[key] else {
+            preconditionFailure("option \(key) is not declared as text")
+        }
         return value
     }
 
     public func boolean(_ key: String) -> Bool {
-        guard case .boolean(let value) = self.options[key] else { preconditionFailure("option \(key) is not declared as boolean") }
+        guard case .boolean(let value) = self.options[key] else {
+            preconditionFailure("option \(key) is not declared as boolean")
+        }
         return value
     }
 
     public func integer(_ key: String) -> Int {
-        guard case .integer(let value) = self.options[key] else { preconditionFailure("option \(key) is not declared as integer") }
+        guard case .integer(let value) = self.options[key] else {
+            preconditionFailure("option \(key) is not declared as integer")
+        }
         return value
     }
 
     public func duration(_ key: String) -> Duration {
-        guard case .duration(let value) = self.options[key] else { preconditionFailure("option \(key) is not declared as duration") }
+        guard case .duration(let value) = self.options[key] else {
+            preconditionFailure("option \(key) is not declared as duration")
+        }
         return value
     }
 
     public func size(_ key: String) -> Int {
-        guard case .size(let value) = self.options[key] else { preconditionFailure("option \(key) is not declared as size") }
+        guard case .size(let value) = self.options[key] else {
+            preconditionFailure("option \(key) is not declared as size")
+        }
         return value
     }
 }
