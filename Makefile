@@ -7,6 +7,7 @@ strict := --explicit-target-dependency-import-check error
 
 help:
 	@echo "make run          install what is missing, build, start a broker if none listens, serve with bridges.yaml"
+	@echo "                  (make run ARGS='--port 8080' hands options to linkspan serve)"
 	@echo "make test         install what is missing, run everything against real brokers"
 	@echo
 	@echo "make build        build in debug mode"
@@ -19,7 +20,7 @@ help:
 	@echo "make clean        remove what was built"
 
 run:
-	@Scripts/run.sh
+	@Scripts/run.sh $(ARGS)
 
 build:
 	@Scripts/install.sh run
