@@ -1,5 +1,6 @@
 import LinkspanCore
 import LinkspanServer
+import LinkspanWire
 import NIOCore
 import Testing
 
@@ -94,3 +95,26 @@ func withConversation(
         try await body(client, socketID, address)
     }
 }
+
+/// As above, with an application behind the server, and the client as that application sees it.
+func withApplication(
+    _ choice: ProtocolChoice, _ configure: (inout Application) -> Void = { _ in },
+    change: (inout ServerSettings) -> Void = { _ in },
+    _ body: (_ client: RawClient, _ socket: ClientSocket, _ server: LinkspanServer) async throws -> Void
+) async throws {
+    try await withServer(
+        application: Application(configure),
+        {
+            $0.protocolChoice = choice
+            $0.auth = TestTokens.settings
+            change(&$0)
+        }
+    ) { server, address in
+        let client = try await RawClient.open(address)
+        let socketID = try await client.shakesHands()
+        let socket = try #require(await server.sockets.first { $0.id == socketID })
+        try await body(client, socket, server)
+    }
+}
+
+func json(_ text: String) throws -> JSONText { try JSONText(validating: text) }
