@@ -38,11 +38,15 @@ fi
 pure='LinkspanWireTests|LinkspanCoreTests|LinkspanAuthTests|LinkspanConfigTests|LinkspanBridgeTestingTests'
 timed='LinkspanServerTests|LinkspanClientTests|LinkspanCommandTests|ProtocolChecksTests|TestSupportTests'
 failed=()
+log=$(mktemp)
+trap 'rm -f "$log" "$log.failures"' EXIT
 group() {
     local name=$1
     shift
     say "Testing: $name"
-    swift test --skip-build "${checks[@]}" "$@" || failed+=("$name")
+    swift test --skip-build "${checks[@]}" "$@" 2>&1 | tee "$log" && return
+    failed+=("$name")
+    { echo "$name:"; grep -E '✘|error: |Fatal error|Thread .* crashed' "$log" || tail -n 20 "$log"; } >> "$log.failures"
 }
 group "values" --filter "$pure"
 group "sockets and timers" --no-parallel --filter "$timed"
@@ -51,4 +55,8 @@ group "the Redis bridge" --filter LinkspanRedisTests
 group "the AMQP bridge" --filter LinkspanAMQPTests
 group "the rest, instances with brokers between them above all" \
     --skip "$pure|$timed|LinkspanMQTTTests|LinkspanRedisTests|LinkspanAMQPTests"
-[ ${#failed[@]} -eq 0 ] || fail "tests failed in: ${failed[*]}" "Look for lines that start with ✘ above."
+[ ${#failed[@]} -eq 0 ] && exit
+# Long logs are cut short at their beginning, so what failed is said once more at the end.
+say "What failed"
+cut -c 1-600 "$log.failures"
+fail "tests failed in: $(IFS=,; echo "${failed[*]}")"

@@ -93,7 +93,7 @@ final class Checker: Sendable {
 
     /// The data of the next message in a channel.
     func message(
-        _ client: String, _ channel: String, from index: Int = 0, within limit: Duration = .seconds(20),
+        _ client: String, _ channel: String, from index: Int = 0, within limit: Duration = .seconds(60),
         where accepts: @escaping @Sendable (JSON) -> Bool = { _ in true }
     ) async throws -> JSON {
         try await self.event("message", of: client, from: index, within: limit) {
@@ -113,7 +113,7 @@ final class Checker: Sendable {
     var mark: Int { self.process.output.count }
 
     func event(
-        _ name: String, of client: String, from index: Int = 0, within limit: Duration = .seconds(30),
+        _ name: String, of client: String, from index: Int = 0, within limit: Duration = .seconds(60),
         where accepts: @escaping @Sendable (JSON) -> Bool = { _ in true }
     ) async throws -> JSON {
         try await self.indexed(name, of: client, from: index, within: limit, where: accepts).event
@@ -121,7 +121,7 @@ final class Checker: Sendable {
 
     /// The same, with its place, from behind which to go on looking.
     func indexed(
-        _ name: String, of client: String, from index: Int = 0, within limit: Duration = .seconds(30),
+        _ name: String, of client: String, from index: Int = 0, within limit: Duration = .seconds(60),
         where accepts: @escaping @Sendable (JSON) -> Bool = { _ in true }
     ) async throws -> (index: Int, event: JSON) {
         let found = try await self.process.output.first(from: index, within: limit, "\(name) of \(client)") { line in

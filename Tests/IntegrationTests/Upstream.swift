@@ -20,7 +20,7 @@ protocol Upstream: Sendable {
 
 extension Upstream {
     /// Waits until the broker says that it holds this many subscriptions for these channels.
-    func wait(for count: Int, subscriptionsTo channels: [String], within limit: Duration = .seconds(30)) async throws {
+    func wait(for count: Int, subscriptionsTo channels: [String], within limit: Duration = .seconds(60)) async throws {
         var last = -1
         do {
             _ = try await eventually(within: limit, every: .milliseconds(100), "subscriptions at the broker") {

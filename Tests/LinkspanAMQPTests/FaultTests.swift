@@ -127,11 +127,8 @@ struct FaultTests {
             talk.add(egress: (1...101).map { message($0, $0 == 51 ? "sc.closed" : "sc.open.a") })
             try await talk.settle(1...101)
             #expect(talk.read { $0.refused } == [51: .forbidden])
-            let texts = try await talk.receive(count: 100)
             // What was unsettled when the channel closed is sent again, so some may come twice, in their order.
-            var seen: Set<String> = []
-            let fresh = texts.filter { seen.insert($0).inserted }
-            #expect(fresh == (1...101).filter { $0 != 51 }.map { "\($0)" })
+            #expect(try await talk.receive(distinct: 100) == (1...101).filter { $0 != 51 }.map { "\($0)" })
             talk.add(egress: [message(102, "sc.closed"), message(103, "sc.open.a")])
             try await talk.settle(102...103)
             #expect(talk.read { $0.refused } == [51: .forbidden, 102: .forbidden])
@@ -260,7 +257,7 @@ struct FaultTests {
             let start = ContinuousClock.now
             let error = try await talk.error()
             #expect(error.code == .silent)
-            #expect(ContinuousClock.now - start < .seconds(6))
+            #expect(ContinuousClock.now - start < .seconds(60))
             broker.server.resume()
             let again = try await Talk.connected(broker.settings(guarantee, instance: "again", options: Self.options))
             try await again.subscribe(.exact("sc.b"))
@@ -341,7 +338,7 @@ struct FaultTests {
             talk.add(egress: [EgressMessage(ticket: 1, name: "sc.a", payload: large, header: nil)])
             try await talk.wait(for: "the message to be taken", atMost: Talk.patience) { $0.inFlight.contains(1) }
             talk.cancel()
-            #expect(await talk.end(atMost: .seconds(5)) != nil)
+            #expect(await talk.end(atMost: .seconds(15)) != nil)
         }
     }
 

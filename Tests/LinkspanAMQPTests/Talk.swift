@@ -10,7 +10,7 @@ import Testing
 typealias Talk = LinkspanBridgeTesting.Conversation
 
 extension Talk {
-    static let patience = Duration.seconds(20)
+    static let patience = Duration.seconds(60)
 
     /// Starts a conversation and waits until it is connected.
     static func connected(_ settings: BridgeSettings) async throws -> Talk {
@@ -43,6 +43,15 @@ extension Talk {
         return self.read { $0.received.map(\.text) }
     }
 
+    /// Texts in the order of their first arrival, as soon as there are as many different ones.
+    func receive(distinct count: Int, atMost limit: Duration = Talk.patience) async throws -> [String] {
+        try await self.wait(for: "\(count) different messages", atMost: limit) { state in
+            Set(state.received.lazy.map(\.text)).count >= count
+        }
+        var seen: Set<String> = []
+        return self.read { $0.received.map(\.text) }.filter { seen.insert($0).inserted }
+    }
+
     /// Sends one message for each ticket and waits until all are settled.
     func send(_ tickets: ClosedRange<UInt64>, to name: String, atMost limit: Duration = Talk.patience) async throws {
         self.add(egress: tickets.map { message($0, name) })
@@ -58,8 +67,8 @@ extension Talk {
     /// Ends it as the host does.
     func finish() async throws {
         self.cancel()
-        guard case .success? = await self.end(atMost: .seconds(5)) else {
-            throw TimedOut(what: "the end of a cancelled conversation", limit: .seconds(5))
+        guard case .success? = await self.end(atMost: Self.patience) else {
+            throw TimedOut(what: "the end of a cancelled conversation", limit: Self.patience)
         }
         #expect(self.read { $0.misuse } == [])
     }

@@ -152,7 +152,7 @@ struct TrafficTests {
             try await sender.send(3...5, to: "sc.news")
             _ = try await first.receive(count: 5)
             first.cancel(keepingHeld: true)
-            _ = await first.end(atMost: .seconds(5))
+            _ = await first.end(atMost: .seconds(60))
             try await sender.send(6...6, to: "sc.news")
             let second = try await Talk.connected(broker.settings(.atLeastOnce))
             #expect(second.read { $0.facts[0].resumedSession })

@@ -139,7 +139,7 @@ struct CommandTests {
             #expect(lines.errors == ["line 3: the data is not JSON: unexpected character at byte 1"])
             #expect(try await subscribe.exit() == .status(0))
             #expect(
-                try await subscribe.output.all(within: .seconds(5)) == ["{\"a\": 1}", "\"a \\\"b\\\"\"", "1", "[2]"])
+                try await subscribe.output.all(within: .seconds(60)) == ["{\"a\": 1}", "\"a \\\"b\\\"\"", "1", "[2]"])
         }
     }
 
@@ -155,9 +155,9 @@ struct CommandTests {
             #expect(try await Program.run("publish", "--url", url, "b\tc", "[1,\n2]").exit == .status(0))
             #expect(try await labelled.exit() == .status(0))
             #expect(try await objects.exit() == .status(0))
-            #expect(try await labelled.output.all(within: .seconds(5)) == ["a\t1", "\"b\\tc\"\t[1, 2]"])
+            #expect(try await labelled.output.all(within: .seconds(60)) == ["a\t1", "\"b\\tc\"\t[1, 2]"])
             #expect(
-                try await objects.output.all(within: .seconds(5))
+                try await objects.output.all(within: .seconds(60))
                     == ["{\"channel\":\"a\",\"data\":1}", "{\"channel\":\"b\\tc\",\"data\":[1, 2]}"])
         }
     }

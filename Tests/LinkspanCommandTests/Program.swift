@@ -33,8 +33,8 @@ enum Program {
         child.closeInput()
         let exit = try await child.exit()
         return Run(
-            exit: exit, output: try await child.output.all(within: .seconds(5)),
-            errors: try await child.errors.all(within: .seconds(5)))
+            exit: exit, output: try await child.output.all(within: .seconds(60)),
+            errors: try await child.errors.all(within: .seconds(60)))
     }
 
     /// Serves without bridges as long as `body`.

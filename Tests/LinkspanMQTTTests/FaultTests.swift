@@ -24,7 +24,7 @@ struct FaultTests {
     func `a port where nobody listens is unreachable at once`(scheme: String, host: String) async throws {
         let upstream = UpstreamURL(scheme: scheme, host: host, port: TestPorts.next())
         let error = try #require(
-            await TestConversation(try MQTTBridge(settings: .mqtt()), upstream).end(within: .seconds(3)))
+            await TestConversation(try MQTTBridge(settings: .mqtt()), upstream).end(within: .seconds(60)))
         #expect(error.code == .unreachable)
         #expect(error.message.contains("refused"), "\(error)")
     }
@@ -45,7 +45,7 @@ struct FaultTests {
     @Test func `a peer that accepts and says nothing is unreachable after the connect timeout`() async throws {
         let listener = try await SilentListener()
         let bridge = try MQTTBridge(settings: .mqtt(options: ["connect_timeout": .duration(.milliseconds(300))]))
-        let error = try #require(await TestConversation(bridge, listener.upstream).end(within: .seconds(5)))
+        let error = try #require(await TestConversation(bridge, listener.upstream).end(within: .seconds(60)))
         #expect(error.code == .unreachable)
         #expect(error.message.contains("no answer within"), "\(error)")
     }
@@ -56,7 +56,7 @@ struct FaultTests {
         let conversation = TestConversation(bridge, listener.upstream)
         try await listener.accepted()
         conversation.cancel()
-        #expect(try await conversation.end(within: .seconds(3)) == nil)
+        #expect(try await conversation.end(within: .seconds(60)) == nil)
     }
 
     @Test func `a peer that speaks something else ends the attempt`() async throws {
@@ -75,7 +75,7 @@ struct FaultTests {
             let conversation = try await TestConversation.connected(bridge, server.upstream)
             try await conversation.subscribe(.exact("sc/a"))
             try await server.kill()
-            let error = try #require(await conversation.end(within: .seconds(3)))
+            let error = try #require(await conversation.end(within: .seconds(60)))
             #expect(error.code == .lost)
             try await server.restart()
         }
@@ -90,7 +90,7 @@ struct FaultTests {
         let server = try await LocalServer.mosquitto()
         let conversation = try await TestConversation.connected(try MQTTBridge(settings: .mqtt()), server.upstream)
         try await server.stop()
-        #expect(try await conversation.end(within: .seconds(3))?.code == .lost)
+        #expect(try await conversation.end(within: .seconds(60))?.code == .lost)
     }
 
     @Test func `an idle frozen broker is noticed by the keepalive`() async throws {
@@ -166,7 +166,7 @@ struct FaultTests {
         let conversation = try await TestConversation.connected(bridge, server.upstream)
         try await ChildProcess.run("mosquitto_passwd", ["-b", server.folder.file("passwords"), "bridge", "changed"])
         server.signal(SIGHUP)
-        let error = try #require(await conversation.end(within: .seconds(5)))
+        let error = try #require(await conversation.end(within: .seconds(60)))
         #expect([.lost, .refused].contains(error.code), "\(error)")
         #expect(try await TestConversation(bridge, server.upstream).end()?.code == .refused)
     }

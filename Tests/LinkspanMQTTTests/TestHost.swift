@@ -167,7 +167,7 @@ final class TestConversation: Sendable {
 
     /// Waits for the end and returns why; nil when it returned.
     @discardableResult
-    func end(within limit: Duration = .seconds(20)) async throws -> UpstreamError? {
+    func end(within limit: Duration = .seconds(60)) async throws -> UpstreamError? {
         let found = try await self.host.events.first(within: limit, "end of the conversation") {
             if case .ended = $0 { true } else { false }
         }
@@ -194,7 +194,7 @@ final class TestConversation: Sendable {
     }
 
     /// Waits until `count` messages have arrived, and returns all that have.
-    func arrivals(_ count: Int, within limit: Duration = .seconds(20)) async throws -> [IngressMessage] {
+    func arrivals(_ count: Int, within limit: Duration = .seconds(60)) async throws -> [IngressMessage] {
         try await eventually(within: limit, every: .milliseconds(5), "\(count) arrivals") {
             let arrivals = self.arrivedSoFar
             return arrivals.count >= count ? arrivals : nil
@@ -207,7 +207,7 @@ final class TestConversation: Sendable {
 
     /// Waits until all tickets up to `ticket` are confirmed or refused, and returns how each was settled, in the order of settling.
     @discardableResult
-    func settled(upTo ticket: UInt64, within limit: Duration = .seconds(20)) async throws -> [(UInt64, EgressRefusal?)]
+    func settled(upTo ticket: UInt64, within limit: Duration = .seconds(60)) async throws -> [(UInt64, EgressRefusal?)]
     {
         try await eventually(within: limit, every: .milliseconds(5), "settling of \(ticket) tickets") {
             let settled = self.settledSoFar

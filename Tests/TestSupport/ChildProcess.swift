@@ -92,14 +92,14 @@ public final class ChildProcess: Sendable {
 
     /// Waits for its end.
     /// - Throws: ``TimedOut``
-    public func exit(within limit: Duration = .seconds(20)) async throws -> Exit {
+    public func exit(within limit: Duration = .seconds(60)) async throws -> Exit {
         let errors = self.errors
         return try await self.exits.first(within: limit, "end of \(self.name) \(errors.events.suffix(5))").event
     }
 
     /// Sends SIGTERM, then SIGKILL when it does not end within `limit`.
     @discardableResult
-    public func stop(within limit: Duration = .seconds(20)) async throws -> Exit {
+    public func stop(within limit: Duration = .seconds(60)) async throws -> Exit {
         self.signal(SIGCONT)
         self.signal(SIGTERM)
         if let exit = try? await self.exit(within: limit) { return exit }

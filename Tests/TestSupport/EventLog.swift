@@ -53,7 +53,7 @@ public final class EventLog<Event: Sendable>: Sendable {
     /// The first event from `index` on that `accepts` takes, past or future.
     /// - Throws: ``TimedOut`` when none came within `limit`, or when the log finished before.
     public func first(
-        from index: Int = 0, within limit: Duration = .seconds(20), _ what: String,
+        from index: Int = 0, within limit: Duration = .seconds(60), _ what: String,
         where accepts: @escaping @Sendable (Event) -> Bool = { _ in true }
     ) async throws -> Found {
         let found = try await within(limit, what, seen: { self.tail }) {
@@ -66,7 +66,7 @@ public final class EventLog<Event: Sendable>: Sendable {
     /// Waits until there are `count` events, and returns all there are then.
     /// - Throws: ``TimedOut``
     @discardableResult
-    public func wait(count: Int, within limit: Duration = .seconds(20), _ what: String) async throws -> [Event] {
+    public func wait(count: Int, within limit: Duration = .seconds(60), _ what: String) async throws -> [Event] {
         guard count > 0 else { return self.events }
         _ = try await self.first(from: count - 1, within: limit, "\(count) × \(what)")
         return self.events

@@ -44,7 +44,7 @@ public final class ManualClock: Clock, Sendable {
     }
 
     /// Returns once `count` sleeps have begun since the clock was made, so that a test does not move the clock too early.
-    public func sleeps(_ count: Int, within limit: Duration = .seconds(20)) async throws {
+    public func sleeps(_ count: Int, within limit: Duration = .seconds(60)) async throws {
         try await self.slept.wait(count: count, within: limit, "sleep on the manual clock")
     }
 
