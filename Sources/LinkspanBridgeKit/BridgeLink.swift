@@ -11,12 +11,19 @@ public struct EgressMessage: Sendable {
     public var payload: ByteBuffer
     /// Nil when the bridge does not carry headers, and for messages that are raw on purpose (occupancy events).
     public var header: EnvelopeHeader?
+    /// After this time the message is worth nothing, and the upstream need not keep it for who is away: a probe. Nil for everything else.
+    ///
+    /// A bridge passes it on where its upstream has a way to say so, and may send such a message with a lower promise than the rule's.
+    public var lifetime: Duration?
 
-    public init(ticket: UInt64, name: String, payload: ByteBuffer, header: EnvelopeHeader?) {
+    public init(
+        ticket: UInt64, name: String, payload: ByteBuffer, header: EnvelopeHeader?, lifetime: Duration? = nil
+    ) {
         self.ticket = ticket
         self.name = name
         self.payload = payload
         self.header = header
+        self.lifetime = lifetime
     }
 }
 

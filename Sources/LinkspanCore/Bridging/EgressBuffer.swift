@@ -128,6 +128,14 @@ public struct EgressBuffer: Sendable {
         return count
     }
 
+    /// Gives a ticket to a message of the host's own, such as a probe: it is in no ledger, and a lost link just ends it.
+    public mutating func launch() -> UInt64 {
+        self.flying.append(FlightRecord(cost: 0, isOwn: true))
+        if self.guarantee == .atLeastOnce { self.kept.append(nil) }
+        defer { self.nextTicket += 1 }
+        return self.nextTicket
+    }
+
     /// Drops what waited longer than the settings allow.
     public mutating func expire(at now: NIODeadline) {
         guard let maximumAge = self.maximumAge else { return }
@@ -150,7 +158,7 @@ public struct EgressBuffer: Sendable {
     public mutating func linkLost() {
         while let last = self.flying.popLast() {
             let envelope = self.kept.popLast() ?? nil
-            guard !last.isSettled else { continue }
+            guard !last.isSettled, !last.isOwn else { continue }
             self.ledger.inFlight -= 1
             if let envelope {
                 self.waiting.prepend(envelope)
@@ -165,7 +173,7 @@ public struct EgressBuffer: Sendable {
     /// The instance stops: whatever is left is dropped as such.
     public mutating func stop() {
         while let last = self.flying.popLast() {
-            guard !last.isSettled else { continue }
+            guard !last.isSettled, !last.isOwn else { continue }
             self.usedBytes -= last.cost
             self.ledger.inFlight -= 1
             self.ledger.dropped[.stopped] += 1
@@ -207,28 +215,33 @@ public struct EgressBuffer: Sendable {
     /// Messages.
     private static let keptCapacity = 16_384
 
-    /// Marks tickets as settled and says how many of them were in flight.
+    /// Marks tickets as settled and says how many envelopes that were in flight are among them.
     private mutating func settle(_ tickets: ClosedRange<UInt64>) -> UInt64 {
         let oldest = self.nextTicket - UInt64(self.flying.count)
         let end = tickets.upperBound < self.nextTicket ? tickets.upperBound + 1 : self.nextTicket
         var settled: UInt64 = 0
+        var own: UInt64 = 0
         var ticket = max(tickets.lowerBound, oldest)
         while ticket < end {
-            settled += self.settleFlying(Int(ticket - oldest))
+            let offset = Int(ticket - oldest)
+            if self.settleFlying(offset) {
+                if self.flying[offset: offset].isOwn { own += 1 } else { settled += 1 }
+            }
             ticket += 1
         }
-        self.strayTickets &+= tickets.upperBound - tickets.lowerBound &- settled &+ 1
+        self.strayTickets &+= tickets.upperBound - tickets.lowerBound &- settled &- own &+ 1
         self.releaseSettled()
         self.ledger.inFlight -= settled
         return settled
     }
 
-    private mutating func settleFlying(_ offset: Int) -> UInt64 {
-        guard !self.flying[offset: offset].isSettled else { return 0 }
+    /// False when it was settled before.
+    private mutating func settleFlying(_ offset: Int) -> Bool {
+        guard !self.flying[offset: offset].isSettled else { return false }
         self.usedBytes -= self.flying[offset: offset].cost
         self.flying[offset: offset].isSettled = true
         if !self.kept.isEmpty { self.kept[offset: offset] = nil }
-        return 1
+        return true
     }
 
     private mutating func releaseSettled() {
@@ -242,10 +255,13 @@ public struct EgressBuffer: Sendable {
 /// One ticket in flight; its place in the ring tells which. Trivial, so that settling a batch touches no reference count.
 private struct FlightRecord: Sendable {
     let cost: Int
+    /// A message of the host's own.
+    let isOwn: Bool
     var isSettled = false
 
-    init(cost: Int) {
+    init(cost: Int, isOwn: Bool = false) {
         self.cost = cost
+        self.isOwn = isOwn
     }
 }
 

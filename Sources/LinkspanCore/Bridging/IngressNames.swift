@@ -6,6 +6,8 @@ public import LinkspanBridgeKit
 public struct IngressNames: Sendable {
     public enum Answer: Sendable, Hashable {
         case channel(ChannelName)
+        /// What instances tell each other; never reaches clients.
+        case control(ControlChannel)
         case refused(IngressRefusal)
     }
 
@@ -13,13 +15,19 @@ public struct IngressNames: Sendable {
     /// Nil when the rule takes nothing in.
     private let selector: ChannelSelector?
     private let generationLimit: Int
+    private let control: Set<ControlChannel>
     private var young: [UpstreamName: Answer] = [:]
     private var old: [UpstreamName: Answer] = [:]
     private var last: (name: UpstreamName, answer: Answer)?
 
-    public init(template: NameTemplate, selector: ChannelSelector?, generationLimit: Int = 4096) {
+    /// - Parameter control: the control channels that this bridge takes in; others are refused like all that is reserved.
+    public init(
+        template: NameTemplate, selector: ChannelSelector?, control: Set<ControlChannel> = [],
+        generationLimit: Int = 4096
+    ) {
         self.template = template
         self.selector = selector
+        self.control = control
         self.generationLimit = max(generationLimit, 1)
     }
 
@@ -44,6 +52,7 @@ public struct IngressNames: Sendable {
 
     private func judge(_ name: String) -> Answer {
         guard let channel = self.template.decode(name) else { return .refused(.badName) }
+        if let control = ControlChannel(channel), self.control.contains(control) { return .control(control) }
         if channel.isReserved { return .refused(.reserved) }
         guard let selector, selector.contains(channel) else { return .refused(.notMatched) }
         return .channel(channel)

@@ -146,6 +146,7 @@ final class BridgeRunner: Sendable {
         let channel: ChannelName
         switch names.answer(for: message.name) {
         case .channel(let name): channel = name
+        case .control: return .failure(Refusal(reason: .reserved))
         case .refused(let reason): return .failure(Refusal(reason: reason))
         }
         switch self.codec.decode(message.payload, header: message.header) {

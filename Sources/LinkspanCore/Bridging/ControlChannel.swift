@@ -1,0 +1,16 @@
+public import LinkspanBridgeKit
+
+/// A reserved channel by which instances talk to each other, through the name template of each rule. Clients cannot use it, and what arrives
+/// on it is in no ledger.
+public enum ControlChannel: String, Sendable, Hashable, CaseIterable {
+    /// Signs of life that come back: ``ProbeTable``.
+    case probe
+
+    public var channel: ChannelName { ChannelName(ChannelName.reservedPrefix + self.rawValue) }
+
+    /// Nil when `channel` is none of these.
+    public init?(_ channel: ChannelName) {
+        guard channel.isReserved else { return nil }
+        self.init(rawValue: String(channel.string.dropFirst(ChannelName.reservedPrefix.count)))
+    }
+}
