@@ -143,7 +143,7 @@ let package = Package(
             name: "LinkspanServerTests",
             dependencies: [
                 "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "LinkspanBridgeTesting",
-                "TestSupport", nioCore, nioPosix, nioSSL, logging, lifecycle,
+                "TestSupport", nioCore, nioPosix, nioHTTP1, nioSSL, logging, lifecycle,
             ], swiftSettings: strict),
         .testTarget(
             name: "LinkspanAdminTests",

@@ -18,6 +18,7 @@ public struct MetricsText {
             let value = UInt64(clamping: snapshot.counters[keyPath: metric.path])
             self.put("linkspan_\(metric.name)", metric.kind, metric.help, [([], value)])
         }
+        self.put(hooks: snapshot.hooks)
         for metric in Self.ofBridges {
             self.put(
                 "linkspan_bridge_\(metric.name)", metric.kind, metric.help,
@@ -31,13 +32,13 @@ public struct MetricsText {
 
     public var text: String { self.lines.joined(separator: "\n") + "\n" }
 
-    private typealias Labels = [(name: String, value: String)]
+    typealias Labels = [(name: String, value: String)]
 
-    private enum Kind: String {
+    enum Kind: String {
         case counter, gauge
     }
 
-    private mutating func put(
+    mutating func put(
         _ name: String, _ kind: Kind, _ help: String, _ samples: [(labels: Labels, value: UInt64)]
     ) {
         guard !samples.isEmpty else { return }

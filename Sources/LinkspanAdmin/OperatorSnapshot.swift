@@ -10,15 +10,19 @@ public struct OperatorSnapshot: Sendable {
     public var counters: ServerCounters
     /// In the order of the configuration.
     public var bridges: [BridgeStatus]
+    /// In the order of the configuration.
+    public var hooks: [HookStatus]
 
     public init(
-        version: String, instance: InstanceID, isListening: Bool, counters: ServerCounters, bridges: [BridgeStatus]
+        version: String, instance: InstanceID, isListening: Bool, counters: ServerCounters, bridges: [BridgeStatus],
+        hooks: [HookStatus] = []
     ) {
         self.version = version
         self.instance = instance
         self.isListening = isListening
         self.counters = counters
         self.bridges = bridges
+        self.hooks = hooks
     }
 
     /// What keeps the instance from being ready: `client port`, and the required bridges that are not up.

@@ -19,6 +19,7 @@ public struct StatusReport: Codable, Hashable, Sendable {
     /// Messages handed to subscribers' connections, once per subscriber.
     public var delivered: Int
     public var bridges: [Bridge]
+    public var hooks: [Hook]
 
     public struct Bridge: Codable, Hashable, Sendable {
         public var name: String
@@ -75,7 +76,7 @@ public struct StatusReport: Codable, Hashable, Sendable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case version, instance, awaited, clients, subscriptions, channels, published, delivered, bridges
+        case version, instance, awaited, clients, subscriptions, channels, published, delivered, bridges, hooks
         case isReady = "ready"
     }
 
@@ -90,6 +91,7 @@ public struct StatusReport: Codable, Hashable, Sendable {
         self.published = snapshot.counters.publishesReceived
         self.delivered = snapshot.counters.deliveries
         self.bridges = snapshot.bridges.map(Bridge.init)
+        self.hooks = snapshot.hooks.map(Hook.init)
     }
 
     /// - Throws: `DecodingError` when `json` is no report.

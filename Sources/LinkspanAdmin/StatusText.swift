@@ -22,6 +22,7 @@ public struct StatusText {
                 + "published \(report.published)  delivered \(report.delivered)",
         ]
         for bridge in report.bridges { lines += self.lines(of: bridge) }
+        for hook in report.hooks { lines += self.lines(of: hook) }
         return lines.joined(separator: "\n")
     }
 
@@ -44,6 +45,16 @@ public struct StatusText {
         if let error = bridge.lastError { lines.append("  last error: \(Self.printable(error))") }
         if let pause = bridge.retryMilliseconds { lines.append("  pause before the next attempt: \(pause) ms") }
         return lines
+    }
+
+    private func lines(of hook: StatusReport.Hook) -> [String] {
+        let state = hook.isLeftAlone ? self.colour("left alone", .yellow) : self.colour("asked", .green)
+        let failures = hook.failures.mapValues { UInt64(clamping: $0) }
+        return [
+            "", "\(hook.name)  hook  \(state)",
+            "  asked \(hook.asked) = answered \(hook.answered) + failed \(Self.total(failures)) + waiting \(hook.waiting) "
+                + "+ under way \(hook.underWay)",
+        ] + Self.reasons("failed", failures)
     }
 
     private static func total(_ counts: [String: UInt64]) -> UInt64 { counts.values.reduce(0, +) }

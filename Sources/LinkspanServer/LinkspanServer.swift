@@ -34,6 +34,8 @@ public final class LinkspanServer: Service {
         var bridgePlane: (any BridgePlane)?
         var tls: NIOSSLContext?
         var bridgeHealth: @Sendable () -> [BridgeStatus] = { [] }
+        /// While it runs.
+        var hooks: Hooks?
         var addresses: Result<[SocketAddress], any Error>?
         var waiters: [CheckedContinuation<[SocketAddress], any Error>] = []
         var hasRun = false
@@ -122,6 +124,9 @@ public final class LinkspanServer: Service {
         return sum
     }
 
+    /// The services that answer over HTTP, in the order of the settings, while the server runs.
+    public var hooks: [HookStatus] { self.state.withLock { $0.hooks }?.statuses ?? [] }
+
     /// As `/health` on the client port says it.
     public var health: HealthReport {
         HealthReport(
@@ -189,7 +194,7 @@ public final class LinkspanServer: Service {
     /// Then it stops accepting, closes every client with 4101, which makes them come back spread out, and returns when they are gone, at
     /// the latest after some seconds.
     /// - Throws: ``ListenError`` when it cannot listen, ``TokenKeyError`` for a key that cannot be used, `GlobError` for a permission
-    ///   whose channels are no pattern.
+    ///   whose channels are no pattern or a hook whose procedures are none.
     public func run() async throws {
         let context: ServerContext
         do {
@@ -201,6 +206,7 @@ public final class LinkspanServer: Service {
         }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: self.inboxes.count)
         let result = await self.serve(context, on: group)
+        await self.state.withLock { $0.hooks }?.stop()
         if case .failure(let error) = result { self.settle(.failure(error)) }
         self.stopped()
         try await group.shutdownGracefully()
@@ -246,9 +252,12 @@ public final class LinkspanServer: Service {
         }
         precondition(!hasRun, "a server runs once")
         self.tokens.replaceKeys(try await TokenKeys(settings: self.settings.auth, ownKey: self.ownKey))
+        let permissions = try Permissions(self.settings.permissions)
+        let hooks = try await Hooks(self.settings.hooks, logger: self.logger)
+        self.state.withLock { $0.hooks = hooks }
         return ServerContext(
-            settings: self.settings, tokens: self.tokens, permissions: try Permissions(self.settings.permissions),
-            application: self.application, connectionEvents: self.connectionEvents,
+            settings: self.settings, tokens: self.tokens, permissions: permissions,
+            application: hooks.extending(self.application), connectionEvents: self.connectionEvents,
             instance: self.instance, epoch: WallClock.milliseconds(), bridgePlane: bridgePlane,
             health: { self.health }, inboxes: self.inboxes, counters: self.loopCounters, congestion: self.congestion)
     }

@@ -3,6 +3,8 @@ enum LogKey {
     static let address = "server.address"
     static let clients = "server.clients"
 
+    static let hook = "hook.name"
+
     static let bridge = "bridge.name"
     static let upstream = "upstream.url"
     static let product = "upstream.product"

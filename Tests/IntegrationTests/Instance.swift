@@ -13,6 +13,8 @@ struct InstanceConfiguration {
     var server = ""
     /// Further keys of the client port, starting with a comma.
     var clients = ""
+    /// Further keys of the file.
+    var top = ""
 
     var text: String {
         """
@@ -21,6 +23,7 @@ struct InstanceConfiguration {
         server:
           clients: { host: 127.0.0.1, port: \(self.port)\(self.clients) }
         \(self.server)
+        \(self.top)
         \(self.brokers.isEmpty ? "" : "brokers:\n" + self.brokers)
         \(self.bridges.isEmpty ? "" : "bridges:\n" + self.bridges)
 
@@ -39,11 +42,12 @@ final class Instance: Sendable {
     let process: ChildProcess
 
     /// Starts `linkspan serve` and returns when it accepts clients. The parameters are those of ``InstanceConfiguration``.
-    init(_ name: String, brokers: String = "", bridges: String = "", server: String = "", clients: String = "")
-        async throws
-    {
+    init(
+        _ name: String, brokers: String = "", bridges: String = "", server: String = "", clients: String = "",
+        top: String = ""
+    ) async throws {
         let configuration = InstanceConfiguration(
-            name: name, brokers: brokers, bridges: bridges, server: server, clients: clients)
+            name: name, brokers: brokers, bridges: bridges, server: server, clients: clients, top: top)
         let port = configuration.port
         let folder = try TestFolder("instance-\(name)")
         let file = try folder.write(configuration.text, to: "bridges.yaml")

@@ -50,6 +50,40 @@ struct RenderingTests {
         for (name, kind) in kinds { #expect(name.hasSuffix("_total") == (kind == "counter"), "\(name)") }
     }
 
+    @Test func `hooks show their counts with every reason, in metrics, report and text`() throws {
+        var hook = HookStatus(name: "accounts")
+        hook.isLeftAlone = true
+        hook.asked = 9
+        hook.answered = 4
+        hook.failures = [.timedOut: 2, .breakerOpen: 1]
+        hook.waiting = 1
+        hook.underWay = 1
+        hook.repeated = 5
+        var snapshot = OperatorSnapshot.with([])
+        snapshot.hooks = [hook]
+        let samples = Self.samples(of: snapshot).filter { $0.key.hasPrefix("linkspan_hook_") }
+        func value(_ name: String) -> Int? { samples["linkspan_hook_\(name){hook=\"accounts\"}"] }
+        #expect(value("left_alone") == 1)
+        #expect(value("questions_total") == 9)
+        #expect(value("answers_total") == 4)
+        #expect(value("repeated_attempts_total") == 5)
+        #expect(value("waiting_questions") == 1)
+        #expect(value("open_requests") == 1)
+        let failures = samples.filter { $0.key.contains("failures_total") }
+        #expect(failures.count == HookFailure.allCases.count)
+        #expect(failures["linkspan_hook_failures_total{hook=\"accounts\",reason=\"timed_out\"}"] == 2)
+        let report = StatusReport(snapshot)
+        #expect(try StatusReport(json: report.json()) == report)
+        #expect(
+            StatusText(report).text.hasSuffix(
+                """
+
+                accounts  hook  left alone
+                  asked 9 = answered 4 + failed 3 + waiting 1 + under way 1
+                  failed: breaker_open 1, timed_out 2
+                """))
+    }
+
     @Test func `a label with quotes and line breaks stays one label`() {
         let text = MetricsText(.with([.busy("a\"b\\c\nd")])).text
         #expect(text.contains("linkspan_bridge_up{bridge=\"a\\\"b\\\\c\\nd\",type=\"mqtt\"} 1\n"))

@@ -52,11 +52,13 @@ struct CheckReport {
 
     var hasErrors: Bool { self.diagnostics.contains { $0.severity == .error } }
 
-    /// `bridges.yaml: right; 2 brokers, 3 bridges`
+    /// `bridges.yaml: right; 2 brokers, 3 bridges`, and the hooks where there are any.
     var summary: String {
         let brokers = self.settings?.upstreams.count ?? 0
         let bridges = self.settings?.bridges.count ?? 0
+        let hooks = self.settings?.server.hooks.count ?? 0
         return "\(self.path): right; \(Self.count(brokers, "broker")), \(Self.count(bridges, "bridge"))"
+            + (hooks == 0 ? "" : ", \(Self.count(hooks, "hook"))")
     }
 
     private static func count(_ number: Int, _ noun: String) -> String {

@@ -52,7 +52,7 @@ struct Instance {
         ) {
             OperatorSnapshot(
                 version: LinkspanVersion.current, instance: instance, isListening: server.isListening,
-                counters: server.counters, bridges: host.statuses)
+                counters: server.counters, bridges: host.statuses, hooks: server.hooks)
         }
     }
 }

@@ -12,6 +12,7 @@ extension BlockDefinition {
                 "permissions", .blocks(.permission), default: "[]",
                 "Who may subscribe and publish where: the first that applies to a channel decides; where none does, everyone may."
             ),
+            KeyDefinition("hooks", .map(.hook), "Services that answer clients over HTTP."),
             KeyDefinition("brokers", .map(.broker(kinds: kinds)), "Outside brokers, each named once."),
             KeyDefinition("bridges", .map(.bridge), "Which channels travel through which broker."),
         ])

@@ -131,7 +131,7 @@ struct KeyPathText: Hashable {
         guard self.keys.count >= 2 else { return nil }
         let rest = self.keys[2...].joined(separator: ".")
         return switch self.keys[0] {
-        case "brokers", "bridges": ("\(self.keys[0].dropLast()) \"\(self.keys[1])\"", rest)
+        case "brokers", "bridges", "hooks": ("\(self.keys[0].dropLast()) \"\(self.keys[1])\"", rest)
         case "permissions": ("permissions[\(self.keys[1])]", rest)
         default: nil
         }

@@ -132,9 +132,13 @@ extension SettingsReader {
     // MARK: Permissions
 
     /// - Parameter auth: `server.auth`.
-    mutating func permissions(from blocks: [ConfigBlock], auth: ConfigBlock) -> [PermissionRule] {
+    mutating func permissions(
+        from blocks: [ConfigBlock], auth: ConfigBlock, hooks: [HookSettings]
+    ) -> [PermissionRule] {
         let rules = blocks.map { self.rules(from: $0) }
-        if !Self.hasKey(auth), let asking = rules.firstIndex(where: { $0.contains(where: \.asksForToken) }) {
+        // Tokens that a hook gives are verified by the key that signs them, whichever that is.
+        let hasTokens = Self.hasKey(auth) || hooks.contains(where: \.givesTokens)
+        if !hasTokens, let asking = rules.firstIndex(where: { $0.contains(where: \.asksForToken) }) {
             self.report(
                 blocks[asking].location, "\(blocks[asking].path.label) asks for a token, and no key verifies any",
                 hint: "give server.auth.key, private_key, keys or key_set", severity: .warning)

@@ -36,8 +36,9 @@ struct SettingsReader {
         let rules = blocks.map { self.rule(from: $0, brokers: brokers, bridgeNames: blocks.map(\.path.last)) }
         var server = Self.server(from: root.block("server"))
         server.auth = self.auth(from: root.block("server").block("auth"))
+        server.hooks = self.hooks(from: root.map("hooks"), auth: root.block("server").block("auth"))
         server.permissions = self.permissions(
-            from: root.map("permissions"), auth: root.block("server").block("auth"))
+            from: root.map("permissions"), auth: root.block("server").block("auth"), hooks: server.hooks)
         server.operatorPort = self.operatorPort(from: root.block("server"))
         guard let instance else { return nil }
         return LinkspanSettings(instance: instance, server: server, upstreams: upstreams, bridges: rules)

@@ -141,7 +141,7 @@ extension TokenKeys {
         }
     }
 
-    private static func hmac(_ secret: String, _ name: String) async throws -> any JWTAlgorithm {
+    static func hmac(_ secret: String, _ name: String) async throws -> any JWTAlgorithm {
         let digest: DigestAlgorithm =
             switch name {
             case "HS256": .sha256

@@ -1,0 +1,33 @@
+public import LinkspanBridgeKit
+
+/// A service that answers procedures over HTTP: one entry of `hooks` in `bridges.yaml`.
+public struct HookSettings: Sendable, Hashable {
+    public var name: String
+    /// `http:` or `https:`.
+    public var url: String
+    /// Globs of the procedures that it answers.
+    public var procedures: [String] = []
+    /// Signs requests; nil sends them without a signature.
+    public var secret: Secret?
+    /// Whether its answers may give clients tokens.
+    public var givesTokens = true
+    /// Of one attempt, connecting included.
+    public var timeout = Duration.seconds(5)
+    /// Further attempts after one that did not reach the service, or that it answered with 502, 503 or 504.
+    public var retries = 0
+    /// Shortest pause before a further attempt; the pauses are random and grow.
+    public var backoff = Duration.milliseconds(100)
+    /// Most requests under way.
+    public var concurrency = 64
+    /// Most calls that wait for one of them to end; what comes beyond fails at once.
+    public var queue = 256
+    /// Failures in a row after which the service is left alone.
+    public var breakerFailures = 5
+    /// How long it is left alone.
+    public var breakerPause = Duration.seconds(10)
+
+    public init(name: String, url: String) {
+        self.name = name
+        self.url = url
+    }
+}
