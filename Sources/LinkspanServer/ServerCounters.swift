@@ -54,6 +54,14 @@ public struct ServerCounters: Sendable, Hashable {
     public var applicationPauses = 0
     /// Calls of the server that a client did not answer in time.
     public var callsTimedOut = 0
+    /// Connections that middleware refused, before their WebSocket was open or in its handshake.
+    public var handshakesBlocked = 0
+    /// Messages that middleware dropped before they were looked at.
+    public var messagesBlocked = 0
+    /// Calls, events, subscriptions, publishes and tokens that middleware blocked.
+    public var actionsBlocked = 0
+    /// Decisions that middleware did not make in time; what they were about was blocked, and is counted there too.
+    public var decisionsTimedOut = 0
 
     public static func += (sum: inout ServerCounters, other: ServerCounters) {
         for path in Self.paths { sum[keyPath: path] += other[keyPath: path] }
@@ -67,6 +75,7 @@ public struct ServerCounters: Sendable, Hashable {
             \.tokensAccepted, \.tokensExpired, \.tokensNotActive, \.tokensRevoked, \.tokensInvalid,
             \.tokensExpiredInSession, \.anonymousRefused, \.connectionsRevoked, \.subscribesDenied,
             \.publishesDenied, \.applicationPauses, \.callsTimedOut,
+            \.handshakesBlocked, \.messagesBlocked, \.actionsBlocked, \.decisionsTimedOut,
         ]
     }
 }
@@ -113,6 +122,10 @@ final class LoopCounters: Sendable {
     let publishesDenied = Counter()
     let applicationPauses = Counter()
     let callsTimedOut = Counter()
+    let handshakesBlocked = Counter()
+    let messagesBlocked = Counter()
+    let actionsBlocked = Counter()
+    let decisionsTimedOut = Counter()
 
     var snapshot: ServerCounters {
         var counters = ServerCounters()
@@ -142,6 +155,10 @@ final class LoopCounters: Sendable {
         counters.publishesDenied = self.publishesDenied.current
         counters.applicationPauses = self.applicationPauses.current
         counters.callsTimedOut = self.callsTimedOut.current
+        counters.handshakesBlocked = self.handshakesBlocked.current
+        counters.messagesBlocked = self.messagesBlocked.current
+        counters.actionsBlocked = self.actionsBlocked.current
+        counters.decisionsTimedOut = self.decisionsTimedOut.current
         return counters
     }
 }

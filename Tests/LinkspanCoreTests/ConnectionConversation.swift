@@ -10,6 +10,8 @@ struct ConnectionConversation {
     var subscriptions: Set<String> = []
     /// What tokens are worth to the application.
     var verdict = TokenVerdict.accepted
+    /// Why the application wants no connection with this client; nil when it does.
+    var handshakeBlock: ProtocolError?
 
     init(_ choice: ProtocolChoice, _ change: (inout ServerSettings) -> Void = { _ in }) {
         var settings = ServerSettings()
@@ -98,8 +100,7 @@ struct ConnectionConversation {
             let answer = self.machine.unsubscribed(existed: existed, channel: channel, callID: callID, in: span)
             return (existed ? ["unsubscribe \(name)"] : []) + self.told(answer, text)
         case .judgeToken(let token, let purpose):
-            return ["judge\(part(token?.range))"]
-                + self.told(self.machine.tokenJudged(self.verdict, for: purpose, rules: self.rules), text)
+            return self.judged(token.map { part($0.range) }, purpose, text)
         case .deauthenticate: return ["deauthenticate"]
         case .answer(let packet): return [self.encoded(packet)]
         case .answerTwice(let first, let second): return [self.encoded(first), self.encoded(second)]
@@ -110,6 +111,18 @@ struct ConnectionConversation {
         case .close(let code): return self.closes(code)
         case .answerAndClose(let packet, let code): return [self.encoded(packet)] + self.closes(code)
         }
+    }
+
+    private mutating func judged(_ token: String?, _ purpose: TokenPurpose, _ text: String) -> [String] {
+        var verdict = self.verdict
+        var said = ["judge\(token ?? "")"]
+        if case .handshake(let callID) = purpose {
+            if token == nil { (verdict, said) = (.absent, []) }
+            if let error = self.handshakeBlock, self.machine.admits(verdict, rules: self.rules) {
+                return said + self.told(self.machine.handshakeBlocked(error, callID: callID), text)
+            }
+        }
+        return said + self.told(self.machine.tokenJudged(verdict, for: purpose, rules: self.rules), text)
     }
 
     private func encoded(_ packet: PacketToClient) -> String {

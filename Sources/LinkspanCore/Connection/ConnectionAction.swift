@@ -9,8 +9,9 @@ public enum ConnectionAction: Sendable, Hashable {
     case subscribe(channel: StringSlice, data: Range<Int>?, callID: CallID?)
     /// End the subscription, then tell ``ConnectionStateMachine/unsubscribed(existed:channel:callID:in:)``, which has the answer.
     case unsubscribe(channel: StringSlice, callID: CallID?)
-    /// Judge the token (any JSON value; nil when the client sent none where one was due), then tell
-    /// ``ConnectionStateMachine/tokenJudged(_:for:)``, which has the answer.
+    /// Judge the token (any JSON value; nil when the client sent none, which in a handshake is no error), then tell
+    /// ``ConnectionStateMachine/tokenJudged(_:for:rules:)``, which has the answer. Of a handshake that the application does not want tell
+    /// ``ConnectionStateMachine/handshakeBlocked(_:callID:)`` instead.
     case judgeToken(JSONValue?, for: TokenPurpose)
     /// Forget who the client said it was.
     case deauthenticate
@@ -29,6 +30,12 @@ public enum ConnectionAction: Sendable, Hashable {
 public enum TokenPurpose: Sendable, Hashable {
     case handshake(callID: CallID?)
     case authenticate(callID: CallID?)
+
+    public var callID: CallID? {
+        switch self {
+        case .handshake(let callID), .authenticate(let callID): callID
+        }
+    }
 }
 
 /// What became of a token.
@@ -38,4 +45,48 @@ public enum TokenVerdict: Sendable, Hashable {
     case accepted
     /// - Parameter isBad: the client should forget it.
     case failed(ProtocolError, isBad: Bool)
+}
+
+extension ConnectionAction {
+    /// The call that gets the answer of a request.
+    public var callID: CallID? {
+        switch self {
+        case .publish(_, _, let callID), .subscribe(_, _, let callID), .unsubscribe(_, let callID),
+            .event(_, _, let callID):
+            callID
+        case .judgeToken(_, let purpose): purpose.callID
+        case .nothing, .deauthenticate, .answer, .answerTwice, .response, .close, .answerAndClose: nil
+        }
+    }
+
+    /// The same request with other data, and the text that it then points into.
+    /// - Parameters:
+    ///   - data: valid JSON; nil for a request without.
+    ///   - text: what this one points into.
+    public func replacing(data: [UInt8]?, in text: UnsafeRawBufferPointer) -> (action: ConnectionAction, text: [UInt8])
+    {
+        switch self {
+        case .publish(let channel, _, let callID):
+            let (name, range, text) = Self.join(channel, data, in: text)
+            return (.publish(channel: name, data: range, callID: callID), text)
+        case .subscribe(let channel, _, let callID):
+            let (name, range, text) = Self.join(channel, data, in: text)
+            return (.subscribe(channel: name, data: range, callID: callID), text)
+        case .event(let event, _, let callID):
+            let (name, range, text) = Self.join(event, data, in: text)
+            return (.event(name: name, data: range, callID: callID), text)
+        case .nothing, .unsubscribe, .judgeToken, .deauthenticate, .answer, .answerTwice, .response, .close,
+            .answerAndClose:
+            return (self, Array(text))
+        }
+    }
+
+    private static func join(
+        _ name: StringSlice, _ data: [UInt8]?, in text: UnsafeRawBufferPointer
+    ) -> (StringSlice, Range<Int>?, [UInt8]) {
+        let bytes = Array(text[name.range])
+        let slice = StringSlice(range: 0..<bytes.count, hasEscapes: name.hasEscapes)
+        guard let data else { return (slice, nil, bytes) }
+        return (slice, bytes.count..<bytes.count + data.count, bytes + data)
+    }
 }

@@ -105,6 +105,18 @@ public struct ConnectionStateMachine: Sendable {
         }
     }
 
+    /// Whether a handshake with a token of this worth opens the connection, as far as the rules go.
+    public func admits(_ verdict: TokenVerdict, rules: ConnectionRules) -> Bool {
+        rules.admitsAnonymous || verdict == .accepted
+    }
+
+    /// The application wants no connection with this client.
+    /// - Parameter error: names the close code in `statusCode` if it is not to be 4008.
+    public func handshakeBlocked(_ error: ProtocolError, callID: CallID?) -> ConnectionAction {
+        guard self.phase != .closing else { return .nothing }
+        return self.refuseHandshake(error, code: error.statusCode ?? .handshakeRejected, callID: callID)
+    }
+
     /// The client's token has run out, or is believed no more; nil when nobody is to be told.
     public mutating func tokenEnded() -> PacketToClient? {
         guard self.isAuthenticated, self.phase == .open else { return nil }
@@ -207,14 +219,13 @@ extension ConnectionStateMachine {
     ) -> ConnectionAction {
         if rules.protocolChoice == .v2, callID?.isNumber != true { return self.close(.handshakeRejected) }
         let purpose = TokenPurpose.handshake(callID: self.effective(callID, rules: rules))
-        guard let token else { return self.tokenJudged(.absent, for: purpose, rules: rules) }
         return .judgeToken(token, for: purpose)
     }
 
     private mutating func handshakeJudged(
         _ verdict: TokenVerdict, callID: CallID?, rules: ConnectionRules
     ) -> ConnectionAction {
-        guard self.isAuthenticated || rules.admitsAnonymous else {
+        guard self.admits(verdict, rules: rules) else {
             return self.refuseAnonymous(verdict, callID: callID)
         }
         self.phase = .open
@@ -249,9 +260,8 @@ extension ConnectionStateMachine {
     private func refuseHandshake(_ error: ProtocolError, code: CloseCode, callID: CallID?) -> ConnectionAction {
         guard callID != nil || self.liveness.dialect != .v1 else { return self.close(code) }
         var error = error
-        if !error.fields.contains(where: { $0.key == "statusCode" }) {
-            error.fields.append(ProtocolError.Field("statusCode", .integer(Int64(code.rawValue))))
-        }
+        error.fields.removeAll { $0.key == "statusCode" }
+        error.fields.append(ProtocolError.Field("statusCode", .integer(Int64(code.rawValue))))
         return .answerAndClose(.handshakeRefused(error, statusCode: code, callID: callID), code)
     }
 
@@ -386,5 +396,17 @@ extension ConnectionStateMachine {
 
     private static func startsWithDollar(_ name: StringSlice, in text: RawSpan) -> Bool {
         text.unsafeLoad(fromByteOffset: name.range.lowerBound, as: UInt8.self) == UInt8(ascii: "$")
+    }
+}
+
+extension ProtocolError {
+    /// The close code that goes with it, if it names one that may be sent.
+    fileprivate var statusCode: CloseCode? {
+        for field in self.fields where field.key == "statusCode" {
+            guard case .integer(let number) = field.value, let value = UInt16(exactly: number) else { return nil }
+            let code = CloseCode(rawValue: value)
+            return code.isAllowedOnWire ? code : nil
+        }
+        return nil
     }
 }

@@ -1,7 +1,8 @@
 public import LinkspanCore
 public import LinkspanWire
 
-/// What a program adds to a server: procedures and receivers that clients reach by name, and an ear for what happens to connections.
+/// What a program adds to a server: procedures and receivers that clients reach by name, middleware that decides about what they want, and an
+/// ear for what happens to connections.
 ///
 /// ```swift
 /// let application = Application { app in
@@ -25,6 +26,9 @@ public struct Application: Sendable {
     /// Told every connection event, at once and on the loop of the connection: it must not block. See also
     /// ``LinkspanServer/connectionEvents(bufferLimit:)``.
     public var onConnectionEvent: (@Sendable (ConnectionEvent) -> Void)?
+
+    /// What it has to say about what clients want. Nobody is asked by default.
+    public var middleware = Middleware()
 
     private var procedures: [String: Procedure] = [:]
     private var receivers: [String: Receiver] = [:]

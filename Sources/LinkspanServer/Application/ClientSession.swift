@@ -5,6 +5,32 @@ internal import Synchronization
 
 typealias LoopAction = @Sendable (ClientConnection) -> Void
 
+/// The way to a connection from any thread, which leads nowhere once that has ended.
+struct ConnectionAddress: Sendable {
+    let inbox: LoopInbox
+    let slot: Int
+    let generation: UInt32
+
+    /// Runs `body` on the loop of the connection, unless that has ended.
+    func post(byteCount: Int = 0, _ body: @escaping LoopAction) {
+        let (slot, generation) = (self.slot, self.generation)
+        self.inbox.post(
+            .control { loop in
+                guard let connection = loop.shard.connection(slot, generation: generation) else { return }
+                body(connection)
+            }, byteCount: byteCount)
+    }
+
+    func ask<Answer: Sendable>(
+        default fallback: Answer, _ body: @escaping @Sendable (ClientConnection) -> Answer
+    ) async -> Answer {
+        let (slot, generation) = (self.slot, self.generation)
+        return await self.inbox.ask(default: fallback) { loop in
+            loop.shard.connection(slot, generation: generation).map(body) ?? fallback
+        }
+    }
+}
+
 /// What a connection and the application share: facts about the client, the way to its loop, and the work that it has given the application.
 final class ClientSession: Sendable {
     struct Snapshot {
@@ -24,24 +50,20 @@ final class ClientSession: Sendable {
     let request: ClientRequest
     let remoteAddress: SocketAddress?
     let ackTimeout: Duration
-    private let inbox: LoopInbox
-    private let slot: Int
-    private let generation: UInt32
+    private let address: ConnectionAddress
     private let tokens: TokenJudge
     private let workLimit: Int
     private let state: Mutex<State>
 
     init(
-        id: String, request: ClientRequest, remoteAddress: SocketAddress?, context: ServerContext, inbox: LoopInbox,
-        slot: Int, generation: UInt32, workLimit: Int
+        id: String, request: ClientRequest, remoteAddress: SocketAddress?, context: ServerContext,
+        address: ConnectionAddress, workLimit: Int
     ) {
         self.id = id
         self.request = request
         self.remoteAddress = remoteAddress
         self.ackTimeout = context.settings.timing.ackTimeout
-        self.inbox = inbox
-        self.slot = slot
-        self.generation = generation
+        self.address = address
         self.tokens = context.tokens
         self.workLimit = max(1, workLimit)
         self.state = Mutex(State())
@@ -58,21 +80,13 @@ final class ClientSession: Sendable {
 
     /// Runs `body` on the loop of the connection, unless that has ended.
     func post(byteCount: Int = 0, _ body: @escaping LoopAction) {
-        let (slot, generation) = (self.slot, self.generation)
-        self.inbox.post(
-            .control { loop in
-                guard let connection = loop.shard.connection(slot, generation: generation) else { return }
-                body(connection)
-            }, byteCount: byteCount)
+        self.address.post(byteCount: byteCount, body)
     }
 
     func ask<Answer: Sendable>(
         default fallback: Answer, _ body: @escaping @Sendable (ClientConnection) -> Answer
     ) async -> Answer {
-        let (slot, generation) = (self.slot, self.generation)
-        return await self.inbox.ask(default: fallback) { loop in
-            loop.shard.connection(slot, generation: generation).map(body) ?? fallback
-        }
+        await self.address.ask(default: fallback, body)
     }
 
     func issue(_ claims: TokenClaims) throws -> IssuedToken {

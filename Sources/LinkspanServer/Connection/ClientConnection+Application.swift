@@ -9,14 +9,16 @@ extension ClientConnection {
 
     func startSession(_ head: RequestHead, id: SocketID) {
         guard let application = self.server.application else { return }
-        let request = ClientRequest(path: head.path, query: head.query, fields: head.allFields)
         let session = ClientSession(
-            id: id.description, request: request, remoteAddress: self.context?.remoteAddress, context: self.server,
-            inbox: self.loop.inbox, slot: self.slot, generation: self.loop.shard.generation(of: self),
-            workLimit: application.workLimit)
+            id: id.description, request: ClientRequest(head), remoteAddress: self.context?.remoteAddress,
+            context: self.server, address: self.address, workLimit: application.workLimit)
         session.update { $0.dialect = self.machine?.liveness.dialect }
         self.session = session
         self.tell { .opened($0) }
+    }
+
+    var address: ConnectionAddress {
+        ConnectionAddress(inbox: self.loop.inbox, slot: self.slot, generation: self.loop.shard.generation(of: self))
     }
 
     func tell(_ event: (ClientSocket) -> ConnectionEvent) {
@@ -141,6 +143,12 @@ extension ClientConnection {
         figures.queuedBytes = self.queuedBytes
         figures.unansweredCalls = self.calls?.count ?? 0
         return figures
+    }
+}
+
+extension ClientRequest {
+    init(_ head: RequestHead) {
+        self.init(path: head.path, query: head.query, fields: head.allFields)
     }
 }
 

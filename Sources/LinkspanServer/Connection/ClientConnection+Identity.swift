@@ -16,20 +16,53 @@ struct ClientIdentity {
     }
 }
 
+/// What became of the token of a handshake or an `#authenticate`.
+enum TokenOutcome {
+    /// None was sent with a handshake.
+    case absent
+    case accepted(TokenClaims)
+    case refused(TokenRefusal)
+    /// It is valid, and middleware does not want it.
+    case blocked(ProtocolError)
+
+    func verdict(_ dialect: Dialect) -> TokenVerdict {
+        switch self {
+        case .absent: .absent
+        case .accepted: .accepted
+        case .refused(let refusal): .failed(refusal.error(dialect), isBad: refusal.isBadToken)
+        case .blocked(let error): .failed(error, isBad: error.isAboutBadToken)
+        }
+    }
+}
+
 extension ClientConnection {
     var wallClockSeconds: Int64 { Int64(self.loop.turn.wallClock / 1000) }
 
     func judgeToken(_ token: JSONValue?, for purpose: TokenPurpose, text: UnsafeRawBufferPointer) {
-        let result = self.judge(token, text)
-        let verdict: TokenVerdict
-        switch result {
-        case .success(let claims):
-            self.identity = ClientIdentity(claims)
-            verdict = .accepted
-        case .failure(let refusal):
-            self.forgetToken()
-            verdict = .failed(refusal.error(self.machine?.dialect ?? .v2), isBad: refusal.isBadToken)
+        let outcome = self.judge(token, for: purpose, text)
+        if case .handshake = purpose, self.server.middleware.asksHandshake,
+            self.askAboutHandshake(token, outcome, for: purpose, text: text)
+        {
+            return
         }
+        self.handshakeAdmitted(token, outcome, for: purpose, text: text)
+    }
+
+    /// Nobody has anything against the client; now its token.
+    func handshakeAdmitted(
+        _ token: JSONValue?, _ outcome: TokenOutcome, for purpose: TokenPurpose, text: UnsafeRawBufferPointer
+    ) {
+        if self.server.middleware.asksToken, self.askAboutToken(token, outcome, for: purpose, text: text) { return }
+        self.tokenSettled(outcome, for: purpose, text: text)
+    }
+
+    func tokenSettled(_ outcome: TokenOutcome, for purpose: TokenPurpose, text: UnsafeRawBufferPointer) {
+        if case .accepted(let claims) = outcome {
+            self.identity = ClientIdentity(claims)
+        } else {
+            self.forgetToken()
+        }
+        let verdict = outcome.verdict(self.machine?.dialect ?? .v2)
         self.decisions = nil
         // The first handshake tells it with the opening.
         if verdict == .accepted, self.session != nil, self.machine?.phase == .open { self.tellAuthentication() }
@@ -37,11 +70,12 @@ extension ClientConnection {
         self.run(answer ?? .nothing, text: text)
     }
 
-    private func judge(_ token: JSONValue?, _ text: UnsafeRawBufferPointer) -> Result<TokenClaims, TokenRefusal> {
+    private func judge(_ token: JSONValue?, for purpose: TokenPurpose, _ text: UnsafeRawBufferPointer) -> TokenOutcome {
+        if token == nil, case .handshake = purpose { return .absent }
         do throws(TokenRefusal) {
             let claims = try self.server.tokens.judge(token, in: text.bytes, now: self.wallClockSeconds)
             self.loop.counters.tokensAccepted.add(1)
-            return .success(claims)
+            return .accepted(claims)
         } catch {
             switch error {
             case .expired: self.loop.counters.tokensExpired.add(1)
@@ -49,7 +83,7 @@ extension ClientConnection {
             case .revoked: self.loop.counters.tokensRevoked.add(1)
             case .notString, .problem: self.loop.counters.tokensInvalid.add(1)
             }
-            return .failure(error)
+            return .refused(error)
         }
     }
 
@@ -86,6 +120,7 @@ extension ClientConnection {
         case .handshake, .authenticate, .removeAuthToken, .unsubscribe, .disconnect, .response, .raw: return false
         }
         let expiry = Int64((self.identity?.tokenEnds ?? 0) / 1000)
+        self.tokenEnded = expiry
         self.endToken()
         guard let refusal = self.machine?.refusal(of: packet, expiredAt: expiry, rules: self.listener.rules) else {
             return false

@@ -16,9 +16,12 @@ struct PauseReasons: OptionSet {
     /// The application has as much of its work as it may have.
     static let application = PauseReasons(rawValue: 8)
 
+    /// The application has yet to decide about what came last.
+    static let decision = PauseReasons(rawValue: 16)
+
     /// Reasons that are not the peer's: its pong may be waiting unread.
-    static let ours: PauseReasons = [.rate, .congestion, .application]
-    static let all: PauseReasons = [.rate, .congestion, .outbound, .application]
+    static let ours: PauseReasons = [.rate, .congestion, .application, .decision]
+    static let all: PauseReasons = [.rate, .congestion, .outbound, .application, .decision]
 }
 
 extension ClientConnection {
@@ -28,11 +31,13 @@ extension ClientConnection {
         guard self.stage != .finishing, self.stage != .ended else { return }
         if self.unread == nil {
             self.handle(&buffer)
-            if buffer.readableBytes > 0, self.isListening { self.unread = self.ownCopy(of: buffer) }
+            guard buffer.readableBytes > 0, self.isListening else { return }
+            self.unread = self.ownCopy(of: buffer)
         } else {
             self.unread?.writeBuffer(&buffer)
             self.handleUnread()
         }
+        if !self.pauses.isEmpty { self.setAutoRead(false) }
     }
 
     private var isListening: Bool { self.stage != .finishing && self.stage != .ended }
@@ -114,6 +119,11 @@ extension ClientConnection {
 
     private func messageReceived(_ kind: WebSocketMessageKind, _ text: UnsafeRawBufferPointer) {
         guard self.stage == .open else { return }
+        if self.server.middleware.asksMessage, self.askAboutMessage(kind, text) { return }
+        self.messageAdmitted(kind, text)
+    }
+
+    func messageAdmitted(_ kind: WebSocketMessageKind, _ text: UnsafeRawBufferPointer) {
         guard self.codec == .json else { return self.codedMessageReceived(kind, text) }
         self.textReceived(kind, text)
     }
@@ -137,14 +147,28 @@ extension ClientConnection {
             self.packetReceived(packet, text)
         case .batch(var batch):
             self.run(self.machine?.batchReceived(rules: rules) ?? .nothing, text: text)
-            while self.stage == .open, let packet = self.server.decoder.next(&batch, in: text.bytes) {
-                self.packetReceived(packet, text)
-            }
+            self.batchReceived(&batch, text)
+        }
+    }
+
+    /// Handles packet after packet; those behind one that waits for a decision stay in `batch`.
+    func batchReceived(_ batch: inout PacketBatch, _ text: UnsafeRawBufferPointer) {
+        while self.stage == .open, let packet = self.server.decoder.next(&batch, in: text.bytes) {
+            self.packetReceived(packet, text)
+            if self.question != nil { return self.keep(batch) }
         }
     }
 
     func packetReceived(_ packet: ClientPacket, _ text: UnsafeRawBufferPointer) {
-        if self.isTokenOver, self.tokenEnded(before: packet) { return }
+        if self.isTokenOver {
+            if self.tokenEnded(before: packet) { return }
+            defer { self.tokenEnded = nil }
+            return self.carryOut(packet, text)
+        }
+        self.carryOut(packet, text)
+    }
+
+    private func carryOut(_ packet: ClientPacket, _ text: UnsafeRawBufferPointer) {
         let action = self.machine?.packetReceived(
             packet, in: text.bytes, at: self.loop.turn.now, rules: self.listener.rules)
         self.run(action ?? .nothing, text: text)
@@ -153,16 +177,16 @@ extension ClientConnection {
     // MARK: Pausing
 
     func pauseReading(_ reason: PauseReasons) {
-        let wasReading = self.pauses.isEmpty
         self.pauses.insert(reason)
-        if wasReading { self.setAutoRead(false) }
+        // Most decisions are there before the client has said anything else, which costs the socket nothing then.
+        if reason != .decision { self.setAutoRead(false) }
     }
 
     func resumeReading(_ reason: PauseReasons) {
         guard !self.pauses.isDisjoint(with: reason) else { return }
         self.pauses.subtract(reason)
         guard self.pauses.isEmpty else { return }
-        self.machine?.readingResumed(at: self.loop.turn.now, rules: self.listener.rules)
+        if !self.isReading { self.machine?.readingResumed(at: self.loop.turn.now, rules: self.listener.rules) }
         self.handleUnread()
         if self.pauses.isEmpty, self.stage != .ended { self.setAutoRead(true) }
     }
@@ -184,6 +208,8 @@ extension ClientConnection {
     }
 
     private func setAutoRead(_ isOn: Bool) {
+        guard isOn != self.isReading else { return }
+        self.isReading = isOn
         // The option cannot fail on an open channel, and a closed one is read no more.
         try? self.context?.channel.syncOptions?.setOption(.autoRead, value: isOn)
     }

@@ -41,6 +41,13 @@ final class ClientConnection: ChannelInboundHandler {
     var session: ClientSession?
     /// Calls of ours; nil until the first.
     var calls: PendingCalls<CallTicket>?
+    /// What the application has yet to decide; nothing more is handled before that.
+    @exclusivity(unchecked) var question: OpenQuestion?
+    /// The message that ``question`` is about, or the rest of it.
+    var held: HeldMessage?
+    var questionCount: UInt64 = 0
+    /// When the token ended that the packet under way brought to light, in seconds since 1970.
+    var tokenEnded: Int64?
     /// Why it closes, once that is known; for the application.
     private(set) var closing: (code: CloseCode, reason: String)?
 
@@ -49,6 +56,8 @@ final class ClientConnection: ChannelInboundHandler {
     /// What came and was not handled yet: an incomplete frame, or anything while reading is paused.
     @exclusivity(unchecked) var unread: ByteBuffer?
     @exclusivity(unchecked) var pauses: PauseReasons = []
+    /// Whether the socket is read.
+    @exclusivity(unchecked) var isReading = true
     @exclusivity(unchecked) var rate: PublishRate?
     var rateEnds = NIODeadline.distantFuture
 
@@ -125,6 +134,7 @@ final class ClientConnection: ChannelInboundHandler {
         self.context = nil
         self.unread = nil
         self.backlog = nil
+        self.forgetQuestion()
         self.endSession()
         guard self.slot >= 0 else { return }
         self.server.connectionClosed()
@@ -158,19 +168,27 @@ final class ClientConnection: ChannelInboundHandler {
             self.loop.counters.connectionsRefused.add(1)
             self.refuse(.full)
         case .upgrade(let accept, let subprotocol):
-            self.loop.shard.answer(self, verbatim: HTTPResponse.upgrade(accept: accept, subprotocol: subprotocol))
-            guard let socketID = self.socketID else { return }
-            self.stage = .open
-            self.requestEnds = .distantFuture
-            self.machine = ConnectionStateMachine(
-                socketID: socketID, openedAt: self.loop.turn.now, rules: self.listener.rules)
-            self.rate = PublishRate(perSecond: self.server.settings.limits.publishesPerSecond, now: self.loop.turn.now)
-            self.startSession(head, id: socketID)
-            self.reschedule()
+            let upgrade = Upgrade(head: head, accept: accept, subprotocol: subprotocol)
+            if self.server.middleware.asksUpgrade { return self.askAbout(upgrade) }
+            self.open(upgrade)
         }
     }
 
-    private func refuse(_ refusal: UpgradeRefusal) {
+    /// Switches to WebSocket.
+    func open(_ upgrade: Upgrade) {
+        guard let socketID = self.socketID else { return }
+        let response = HTTPResponse.upgrade(accept: upgrade.accept, subprotocol: upgrade.subprotocol)
+        self.loop.shard.answer(self, verbatim: response)
+        self.stage = .open
+        self.requestEnds = .distantFuture
+        self.machine = ConnectionStateMachine(
+            socketID: socketID, openedAt: self.loop.turn.now, rules: self.listener.rules)
+        self.rate = PublishRate(perSecond: self.server.settings.limits.publishesPerSecond, now: self.loop.turn.now)
+        self.startSession(upgrade.head, id: socketID)
+        self.reschedule()
+    }
+
+    func refuse(_ refusal: UpgradeRefusal) {
         self.respond(HTTPResponse.refusal(refusal))
     }
 
@@ -185,22 +203,11 @@ final class ClientConnection: ChannelInboundHandler {
         switch action {
         case .nothing: break
         case .publish(let channel, let data, let callID):
-            if self.server.hasPermissions,
-                !self.mayUse(channel, for: .publish, callID: callID, text: text)
-            {
-                break
-            }
+            if self.server.checksPublishes, !self.isAdmitted(action, channel, .publish, text: text) { break }
             self.publish(channel, data: data, callID: callID, text: text)
         case .subscribe(let channel, let data, let callID):
-            if self.server.hasPermissions,
-                !self.mayUse(channel, for: .subscribe, callID: callID, text: text)
-            {
-                break
-            }
-            let isNew = self.withName(channel, in: text) { self.loop.shard.subscribe(self, to: $0) }
-            self.machine?.subscribed(isNew: isNew)
-            if isNew, self.session != nil { self.tellSubscribed(channel, data: data, text: text) }
-            self.succeed(callID)
+            if self.server.checksSubscriptions, !self.isAdmitted(action, channel, .subscribe, text: text) { break }
+            self.subscribe(channel, data: data, callID: callID, text: text)
         case .unsubscribe(let channel, let callID):
             let existed = self.withName(channel, in: text) { self.loop.shard.unsubscribe(self, from: $0) }
             if existed, self.session != nil { self.tellUnsubscribed(channel, text: text) }
@@ -211,11 +218,10 @@ final class ClientConnection: ChannelInboundHandler {
         case .deauthenticate:
             self.forgetToken()
         case .event(let name, let data, let callID):
+            if self.server.middleware.asksEvent, self.askAbout(action, text: text) { break }
             self.eventReceived(name, data: data, callID: callID, text: text)
         case .response(let callID, let data, let error):
             self.responseReceived(callID, data: data, error: error, text: text)
-            // Nobody to tell: there is no application behind this server, and clients expect no answer then.
-            break
         case .answer(let packet):
             self.answer(packet)
         case .answerTwice(let first, let second):
@@ -231,13 +237,20 @@ final class ClientConnection: ChannelInboundHandler {
         self.noticeHandshake()
     }
 
-    private func publish(_ channel: StringSlice, data: Range<Int>?, callID: CallID?, text: UnsafeRawBufferPointer) {
+    func publish(_ channel: StringSlice, data: Range<Int>?, callID: CallID?, text: UnsafeRawBufferPointer) {
         let data = UnsafeRawBufferPointer(rebasing: text[data ?? 0..<0])
         self.withName(channel, in: text) { self.loop.publish($0, data: data) }
         self.loop.counters.publishesReceived.add(1)
         self.succeed(callID)
         if self.rate != nil { self.applyRate() }
         if self.server.congestion.isCongested { self.applyCongestion() }
+    }
+
+    func subscribe(_ channel: StringSlice, data: Range<Int>?, callID: CallID?, text: UnsafeRawBufferPointer) {
+        let isNew = self.withName(channel, in: text) { self.loop.shard.subscribe(self, to: $0) }
+        self.machine?.subscribed(isNew: isNew)
+        if isNew, self.session != nil { self.tellSubscribed(channel, data: data, text: text) }
+        self.succeed(callID)
     }
 
     private func noticeHandshake() {
@@ -263,7 +276,7 @@ final class ClientConnection: ChannelInboundHandler {
         return string.withUTF8 { body(UnsafeRawBufferPointer($0)) }
     }
 
-    private func succeed(_ callID: CallID?) {
+    func succeed(_ callID: CallID?) {
         guard let callID else { return }
         self.loop.shard.answer(self) { frame in
             frame.put("{\"rid\":")
@@ -273,8 +286,6 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     func answer(_ packet: PacketToClient) {
-        // A second handshake may have come without a token.
-        if case .handshakeAccepted(let status, _) = packet, !status.isAuthenticated { self.forgetToken() }
         let dialect = self.machine?.dialect ?? .v2
         self.loop.shard.answer(self) { packet.encode(dialect: dialect, into: &$0) }
     }
@@ -293,6 +304,7 @@ final class ClientConnection: ChannelInboundHandler {
             self.resumeReading(.rate)
         }
         if self.calls != nil { self.expireCalls(at: now) }
+        if let question = self.question, question.deadline <= now { self.decided(question.number, .late) }
         if self.pauses.contains(.congestion), !self.server.congestion.isCongested { self.resumeReading(.congestion) }
         let isPaused = !self.pauses.isDisjoint(with: .ours)
         switch self.machine?.timePassed(at: now, rules: self.listener.rules, isReadingPaused: isPaused) {
@@ -333,6 +345,7 @@ final class ClientConnection: ChannelInboundHandler {
             next = min(next, machine.liveness.nextDeadline)
         }
         if let calls = self.calls { next = min(next, calls.nextDeadline) }
+        if let question = self.question { next = min(next, question.deadline) }
         if self.pauses.contains(.congestion) { next = min(next, .now() + .milliseconds(20)) }
         guard next < self.scheduledDeadline else { return }
         self.scheduledDeadline = next
@@ -366,6 +379,7 @@ final class ClientConnection: ChannelInboundHandler {
         self.closing = (code, reason)
         self.session?.update { $0.isOpen = false }
         self.stage = .closing
+        self.forgetQuestion()
         self.resumeReading(.all)
         self.loop.shard.endSubscriptions(of: self)
         self.reschedule()
@@ -376,6 +390,7 @@ final class ClientConnection: ChannelInboundHandler {
         if self.stage == .open {
             self.closing = (code ?? .noStatus, String(decoding: reason, as: UTF8.self))
             self.session?.update { $0.isOpen = false }
+            self.forgetQuestion()
             _ = self.machine?.closeBegan(code ?? .normal, at: self.loop.turn.now, rules: self.listener.rules)
             self.sendClose(code)
             self.loop.shard.endSubscriptions(of: self)
@@ -402,6 +417,8 @@ final class ClientConnection: ChannelInboundHandler {
         guard self.stage != .finishing, self.stage != .ended else { return }
         self.stage = .finishing
         self.unread = nil
+        self.forgetQuestion()
+        self.resumeReading(.decision)
         self.loop.touch()
         self.requestEnds = self.loop.turn.now + self.listener.rules.closeTimeout
         self.loop.shard.finishAfterTurn(self)

@@ -13,11 +13,15 @@ final class ServerContext: Sendable {
     let minBin: MinBinCodec
     /// Nil for a server that only routes publishes.
     let application: Application?
+    let middleware: MiddlewareGate
     let connectionEvents: ConnectionEventHub
     let tokens: TokenJudge
     let permissions: Permissions
     /// Whether clients have to be asked about at all.
     let hasPermissions: Bool
+    /// Whether a publish, or a subscription, of a client is anybody's decision.
+    let checksPublishes: Bool
+    let checksSubscriptions: Bool
     let instance: InstanceID
     /// `[instance]`, made once: the hops of every message that enters here.
     let ownHops: [InstanceID]
@@ -48,10 +52,14 @@ final class ServerContext: Sendable {
         self.decoder = ClientDecoder(
             limits: DecodingLimits(depth: settings.limits.jsonDepth, batchElements: settings.limits.batchElements))
         self.application = application
+        let middleware = MiddlewareGate(application?.middleware ?? Middleware())
+        self.middleware = middleware
         self.connectionEvents = connectionEvents
         self.tokens = tokens
         self.permissions = permissions
         self.hasPermissions = !permissions.isEmpty
+        self.checksPublishes = !permissions.isEmpty || middleware.asksPublish
+        self.checksSubscriptions = !permissions.isEmpty || middleware.asksSubscribe
         self.minBin = MinBinCodec(settings: settings)
         self.instance = instance
         self.ownHops = [instance]
