@@ -97,6 +97,9 @@ public struct MetricsText {
             ServerMetric(
                 "congestion_pauses_total", .counter, \.congestionPauses,
                 "Pauses of publishers because the server was full."),
+            ServerMetric(
+                "upstream_pauses_total", .counter, \.upstreamPauses,
+                "Pauses of publishers because a bridge with when_full: block was full."),
             ServerMetric("tokens_accepted_total", .counter, \.tokensAccepted, "Tokens that were believed."),
             ServerMetric(
                 "tokens_expired_total", .counter, \.tokensExpired, "Tokens refused because their time was over."),

@@ -251,6 +251,7 @@ public final class LinkspanServer: Service {
             return (state.bridgePlane, state.hasRun)
         }
         precondition(!hasRun, "a server runs once")
+        self.broker.attach(bridgePlane)
         self.tokens.replaceKeys(try await TokenKeys(settings: self.settings.auth, ownKey: self.ownKey))
         let permissions = try Permissions(self.settings.permissions)
         let hooks = try await Hooks(self.settings.hooks, logger: self.logger)

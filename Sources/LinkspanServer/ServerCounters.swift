@@ -22,6 +22,8 @@ public struct ServerCounters: Sendable, Hashable {
     public var ratePauses = 0
     /// Times that publishers were not read because some loop had too much waiting.
     public var congestionPauses = 0
+    /// Times that a publisher was not read because a bridge with `when_full: block` was full.
+    public var upstreamPauses = 0
     /// Messages of the program around the server that found the inbox of their channel's owner full.
     public var injectionsDropped = 0
     /// Subscriptions of clients that exist now.
@@ -71,7 +73,7 @@ public struct ServerCounters: Sendable, Hashable {
         [
             \.connectionsAccepted, \.connectionsOpen, \.handshakes, \.clientsOpen, \.publishesReceived, \.deliveries,
             \.slowSubscribersClosed, \.connectionsRefused, \.protocolFaults, \.ratePauses, \.congestionPauses,
-            \.injectionsDropped, \.subscriptions, \.channels, \.channelsForgotten,
+            \.upstreamPauses, \.injectionsDropped, \.subscriptions, \.channels, \.channelsForgotten,
             \.tokensAccepted, \.tokensExpired, \.tokensNotActive, \.tokensRevoked, \.tokensInvalid,
             \.tokensExpiredInSession, \.anonymousRefused, \.connectionsRevoked, \.subscribesDenied,
             \.publishesDenied, \.applicationPauses, \.callsTimedOut,
@@ -107,6 +109,7 @@ final class LoopCounters: Sendable {
     let protocolFaults = Counter()
     let ratePauses = Counter()
     let congestionPauses = Counter()
+    let upstreamPauses = Counter()
     let subscriptions = Counter()
     let channels = Counter()
     let channelsForgotten = Counter()
@@ -140,6 +143,7 @@ final class LoopCounters: Sendable {
         counters.protocolFaults = self.protocolFaults.current
         counters.ratePauses = self.ratePauses.current
         counters.congestionPauses = self.congestionPauses.current
+        counters.upstreamPauses = self.upstreamPauses.current
         counters.subscriptions = self.subscriptions.current
         counters.channels = self.channels.current
         counters.channelsForgotten = self.channelsForgotten.current

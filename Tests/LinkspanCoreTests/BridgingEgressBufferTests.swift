@@ -165,23 +165,103 @@ import Testing
         #expect(buffer.ledger.isBalanced)
     }
 
+    @Test func `a full buffer keeps the latest of each channel`() {
+        var buffer = Self.buffer(messages: 3, whenFull: .latestPerChannel)
+        for name in ["a", "b", "a", "c"] { buffer.append(Self.envelope(name)) }
+        #expect(buffer.ledger.dropped[.superseded] == 1)
+        buffer.append(Self.envelope("b"))
+        #expect(buffer.ledger.dropped[.superseded] == 2 && buffer.ledger.isBalanced)
+        #expect(Self.take(&buffer, 9) == ["1 a", "2 c", "3 b"])
+    }
+
+    @Test func `where every channel waits once, the oldest gives way to a new channel`() {
+        var buffer = Self.buffer(messages: 2, whenFull: .latestPerChannel)
+        for name in ["a", "b", "c"] { buffer.append(Self.envelope(name)) }
+        #expect(buffer.ledger.dropped[.bufferFull] == 1 && buffer.ledger.dropped[.superseded] == 0)
+        #expect(Self.take(&buffer, 9) == ["1 b", "2 c"])
+    }
+
+    @Test func `spellings of one name that are canonically equivalent are two channels`() {
+        var buffer = Self.buffer(messages: 2, whenFull: .latestPerChannel)
+        for name in ["e\u{301}", "\u{e9}"] { buffer.append(Self.envelope(name)) }
+        #expect(buffer.ledger.dropped.total == 0)
+        #expect(Self.take(&buffer, 9).count == 2)
+    }
+
+    @Test func `messages that superseded one another for long cost no more than those that wait`() {
+        var buffer = Self.buffer(messages: 2, whenFull: .latestPerChannel)
+        buffer.append(Self.envelope("rare"))
+        for _ in 0..<100_000 { buffer.append(Self.envelope("busy")) }
+        #expect(buffer.ledger.dropped[.superseded] == 99_999)
+        #expect(Self.take(&buffer, 9) == ["1 rare", "2 busy"])
+    }
+
+    @Test func `a blocking buffer makes publishers wait, keeps what still comes, and ends with a quarter free`() {
+        var buffer = Self.buffer(messages: 4, whenFull: .block)
+        for name in ["a", "b", "c"] { buffer.append(Self.envelope(name)) }
+        #expect(!buffer.isBlocking)
+        for name in ["d", "e"] { buffer.append(Self.envelope(name)) }
+        #expect(buffer.isBlocking && buffer.ledger.dropped.total == 0)
+        _ = Self.take(&buffer, 9)
+        buffer.confirm(1...1)
+        #expect(buffer.isBlocking)
+        buffer.confirm(2...2)
+        #expect(!buffer.isBlocking)
+    }
+
+    @Test func `a blocking buffer drops what comes beyond its reserve, and counts it`() {
+        var settings = BufferSettings()
+        settings.sizeBytes = 1 << 20
+        settings.whenFull = .block
+        var buffer = EgressBuffer(settings: settings, guarantee: .atLeastOnce)
+        var large = Self.envelope("a")
+        large.data = ByteBuffer(repeating: 1, count: (1 << 20) - EgressBuffer.costPerMessage)
+        for _ in 0..<40 { buffer.append(large) }
+        #expect(buffer.ledger.buffered == 33 && buffer.ledger.dropped[.bufferFull] == 7)
+        #expect(buffer.usedBytes == settings.sizeBytes + EgressBuffer.reserveBytes && buffer.ledger.isBalanced)
+        buffer.stop()
+        #expect(!buffer.isBlocking)
+    }
+
+    @Test(arguments: [OverflowPolicy.dropNewest, .dropOldest])
+    func `a bound on the number of messages holds beside the one on bytes`(policy: OverflowPolicy) {
+        var settings = BufferSettings()
+        settings.messages = 2
+        settings.whenFull = policy
+        var buffer = EgressBuffer(settings: settings, guarantee: .atMostOnce)
+        for name in ["a", "b", "c"] { buffer.append(Self.envelope(name)) }
+        #expect(buffer.ledger.dropped[.bufferFull] == 1)
+        #expect(Self.take(&buffer, 9) == (policy == .dropNewest ? ["1 a", "2 b"] : ["1 b", "2 c"]))
+    }
+
     @Test(arguments: Guarantee.allCases, OverflowPolicy.allCases)
     func `the ledger balances and agrees with a plain list after every step`(
         guarantee: Guarantee, policy: OverflowPolicy
     ) {
         var random = SeededRandom()
-        var buffer = Self.buffer(messages: 20, whenFull: policy, age: .seconds(30), guarantee: guarantee)
+        var settings = BufferSettings()
+        settings.sizeBytes = 20 * PlainBuffer.cost
+        settings.whenFull = policy
+        settings.age = .seconds(30)
+        var buffer = EgressBuffer(settings: settings, guarantee: guarantee)
         var model = PlainBuffer(limit: 20, policy: policy, guarantee: guarantee)
         var now: Int64 = 0
-        for step in 0..<5000 {
+        for step in 10_000..<15_000 {
             switch Int.random(in: 0..<20, using: &random) {
             case 0..<9:
-                buffer.append(Self.envelope("\(step)", at: now))
-                model.append("\(step)", at: now)
+                let name = "channel \(Int.random(in: 0..<12, using: &random))"
+                let data = ByteBuffer(string: "\(step)")
+                buffer.append(BufferedEnvelope(name: name, data: data, header: nil, acceptedAt: Self.at(now)))
+                var probe = buffer
+                var remaining: Set<String> = []
+                _ = probe.take(upTo: .max, at: Self.at(0)) { remaining.insert(String(buffer: $1.data)) }
+                model.append("\(step)", name: name, at: now, remaining: remaining)
             case 9..<13:
                 let limit = Int.random(in: 0...8, using: &random)
+                var taken: [String] = []
+                _ = buffer.take(upTo: limit, at: Self.at(now)) { taken.append("\($0) \(String(buffer: $1.data))") }
                 model.expire(at: now)
-                #expect(Self.take(&buffer, limit, at: now) == model.take(limit), "seed \(random.seed), step \(step)")
+                #expect(taken == model.take(limit), "seed \(random.seed), step \(step)")
             case 13..<17:
                 let low = UInt64.random(in: 0...(model.nextTicket + 2), using: &random)
                 let tickets = low...(low + UInt64.random(in: 0...6, using: &random))
@@ -211,17 +291,22 @@ import Testing
 
 /// The same promises kept with plain arrays.
 private struct PlainBuffer {
+    /// Payloads are five bytes.
+    static let cost = EgressBuffer.costPerMessage + 5
+
     let limit: Int
     let policy: OverflowPolicy
     let guarantee: Guarantee
-    var waiting: [(name: String, at: Int64)] = []
-    var flying: [(ticket: UInt64, name: String, at: Int64)] = []
+    var waiting: [(id: String, name: String, at: Int64)] = []
+    var flying: [(ticket: UInt64, id: String, name: String, at: Int64)] = []
     var nextTicket: UInt64 = 1
     var confirmed = 0
     var refused = 0
     var expired = 0
     var full = 0
+    var superseded = 0
     var lost = 0
+    var isBlocking = false
 
     init(limit: Int, policy: OverflowPolicy, guarantee: Guarantee) {
         self.limit = limit
@@ -229,22 +314,44 @@ private struct PlainBuffer {
         self.guarantee = guarantee
     }
 
-    mutating func append(_ name: String, at now: Int64) {
-        if self.waiting.count + self.flying.count == self.limit {
-            self.full += 1
-            guard self.policy == .dropOldest, !self.waiting.isEmpty else { return }
-            self.waiting.removeFirst()
+    /// - Parameter remaining: what waits in the buffer now; of several messages that could give way it may choose.
+    mutating func append(_ id: String, name: String, at now: Int64, remaining: Set<String>) {
+        defer { self.note() }
+        if self.waiting.count + self.flying.count >= self.limit, self.policy != .block {
+            guard self.policy != .dropNewest, !self.waiting.isEmpty else { return self.full += 1 }
+            if self.policy == .dropOldest || !self.dropSuperseded(by: name, remaining: remaining) {
+                self.waiting.removeFirst()
+                self.full += 1
+            }
         }
-        self.waiting.append((name, now))
+        self.waiting.append((id, name, now))
+    }
+
+    private mutating func dropSuperseded(by newcomer: String, remaining: Set<String>) -> Bool {
+        let needless = self.waiting.indices.filter { index in
+            self.waiting[index...].dropFirst().contains { $0.name == self.waiting[index].name }
+        }
+        let candidates =
+            needless.isEmpty ? self.waiting.indices.filter { self.waiting[$0].name == newcomer } : needless
+        guard let chosen = candidates.first(where: { !remaining.contains(self.waiting[$0].id) }) else { return false }
+        self.waiting.remove(at: chosen)
+        self.superseded += 1
+        return true
+    }
+
+    private mutating func note() {
+        guard self.policy == .block else { return }
+        let used = self.waiting.count + self.flying.count
+        self.isBlocking = self.isBlocking ? used > self.limit * 3 / 4 : used >= self.limit
     }
 
     mutating func take(_ limit: Int) -> [String] {
         let taken = self.waiting.prefix(limit)
         self.waiting.removeFirst(taken.count)
-        return taken.map { name, at in
+        return taken.map { id, name, at in
             defer { self.nextTicket += 1 }
-            self.flying.append((self.nextTicket, name, at))
-            return "\(self.nextTicket) \(name)"
+            self.flying.append((self.nextTicket, id, name, at))
+            return "\(self.nextTicket) \(id)"
         }
     }
 
@@ -252,12 +359,14 @@ private struct PlainBuffer {
         let before = self.flying.count
         self.flying.removeAll { tickets.contains($0.ticket) }
         self.confirmed += before - self.flying.count
+        self.note()
     }
 
     mutating func refuse(_ ticket: UInt64) {
         let before = self.flying.count
         self.flying.removeAll { $0.ticket == ticket }
         self.refused += before - self.flying.count
+        self.note()
     }
 
     mutating func expire(at now: Int64) {
@@ -265,24 +374,27 @@ private struct PlainBuffer {
             self.waiting.removeFirst()
             self.expired += 1
         }
+        self.note()
     }
 
     mutating func linkLost() {
         if self.guarantee == .atMostOnce {
             self.lost += self.flying.count
         } else {
-            self.waiting = self.flying.map { ($0.name, $0.at) } + self.waiting
+            self.waiting = self.flying.map { ($0.id, $0.name, $0.at) } + self.waiting
         }
         self.flying = []
+        self.note()
     }
 
     func agrees(with buffer: EgressBuffer) -> Bool {
         let ledger = buffer.ledger
         return ledger.buffered == self.waiting.count && ledger.inFlight == self.flying.count
             && ledger.confirmed == self.confirmed && ledger.expired == self.expired
-            && ledger.dropped[.bufferFull] == self.full && ledger.dropped[.linkLost] == self.lost
-            && ledger.dropped[.rejected] == self.refused
-            && buffer.usedBytes == (self.waiting.count + self.flying.count) * (EgressBuffer.costPerMessage + 1)
+            && ledger.dropped[.bufferFull] == self.full && ledger.dropped[.superseded] == self.superseded
+            && ledger.dropped[.linkLost] == self.lost && ledger.dropped[.rejected] == self.refused
+            && buffer.usedBytes == (self.waiting.count + self.flying.count) * Self.cost
+            && buffer.isBlocking == self.isBlocking
     }
 }
 
@@ -307,7 +419,9 @@ private struct PlainBuffer {
     @Test func `reasons are written as the metrics name them`() {
         #expect(
             DropReason.allCases.map(\.rawValue) == [
-                "buffer_full", "too_large", "link_lost", "bad_name", "forbidden", "rejected", "unroutable", "stopped",
+                "buffer_full", "superseded", "too_large", "link_lost", "bad_name", "forbidden", "rejected",
+                "unroutable",
+                "stopped",
             ])
         for refusal in EgressRefusal.allCases { #expect(DropReason(refusal).rawValue == refusal.rawValue) }
     }

@@ -251,11 +251,13 @@ extension BlockDefinition {
                 "size", .size(4096...(1 << 40)), default: Quantity.text(bytes: defaults.sizeBytes),
                 "Payloads, and 64 bytes for each message."),
             KeyDefinition(
+                "messages", .integer(1...1_000_000_000), "Most messages; as many as `size` holds when not given."),
+            KeyDefinition(
                 "age", .duration(.milliseconds(10)...(.seconds(365 * 86_400))),
                 "Older messages are dropped; kept when not given."),
             KeyDefinition(
                 "when_full", .choice(OverflowPolicy.allCases.map(\.rawValue)), default: defaults.whenFull.rawValue,
-                "Which message gives way."),
+                "Which message gives way; or block: publishers wait."),
         ])
     }
 

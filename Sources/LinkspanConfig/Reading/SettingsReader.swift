@@ -210,6 +210,7 @@ struct SettingsReader {
     private static func buffer(from block: ConfigBlock) -> BufferSettings {
         var settings = BufferSettings()
         settings.sizeBytes = block.size("size") ?? settings.sizeBytes
+        settings.messages = block.integer("messages")
         settings.age = block.duration("age")
         settings.whenFull = block.choice("when_full") ?? settings.whenFull
         return settings

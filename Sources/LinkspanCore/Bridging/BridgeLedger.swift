@@ -2,6 +2,8 @@
 public enum DropReason: String, Sendable, Hashable, CaseIterable {
     /// The buffer was full.
     case bufferFull = "buffer_full"
+    /// The buffer was full, and a later message of the same channel took its place.
+    case superseded
     /// Larger than the whole buffer, or than the upstream takes.
     case tooLarge = "too_large"
     /// The link broke while it was in flight, and the rule promises no second attempt.
@@ -62,6 +64,9 @@ public struct EgressLedger: Sendable, Hashable {
     public var inFlight: UInt64 = 0
 
     public init() {}
+
+    /// What is not settled yet.
+    public var pending: UInt64 { self.buffered + self.inFlight }
 
     /// `accepted = confirmed + filtered + expired + dropped + buffered + in flight`.
     public var isBalanced: Bool {

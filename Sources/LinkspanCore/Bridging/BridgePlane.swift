@@ -66,6 +66,12 @@ public struct IngressTally: Sendable, Hashable {
 ///
 /// Owners call it on their own loops, once per turn and bridge, never per message and subscriber. Nothing here waits.
 public protocol BridgePlane: Sendable {
+    /// Which bridges want their publishers held back; nil for a plane that never does.
+    var backPressure: BackPressure? { get }
+
+    /// The bridges that may hold back who publishes into `channel`; bits as in ``BackPressure/bits``.
+    func blockers(of channel: ChannelName) -> UInt64
+
     /// The routes of a channel, when its owner first meets it.
     func egressRoutes(for channel: ChannelName) -> [EgressRoute]
 
@@ -77,6 +83,11 @@ public protocol BridgePlane: Sendable {
 
     /// The last local subscriber of `channel` left.
     func channelUnsubscribed(_ channel: ChannelName)
+}
+
+extension BridgePlane {
+    public var backPressure: BackPressure? { nil }
+    public func blockers(of channel: ChannelName) -> UInt64 { 0 }
 }
 
 /// The channel owners, as the bridges see them.

@@ -19,20 +19,35 @@ public struct BufferedEnvelope: Sendable {
 
     /// What it counts for against the buffer's bound.
     var cost: Int { self.data.readableBytes + EgressBuffer.costPerMessage }
+
+    /// Stands where an envelope was given up from the middle; no upstream has an empty name.
+    static let hole = BufferedEnvelope(name: "", data: ByteBuffer(), header: nil, acceptedAt: .distantPast)
+
+    var isHole: Bool { self.name.isEmpty }
 }
 
 /// The envelopes of one bridge between the channel owners and the upstream: first waiting, then in flight under a ticket.
 ///
-/// Bounded by bytes, both parts together. The ledger balances after every call. In steady state nothing is allocated per message: both parts
-/// are rings that keep their capacity.
+/// Bounded by bytes and number, both parts together. The ledger balances after every call. In steady state nothing is allocated per message:
+/// both parts are rings that keep their capacity.
+///
+/// With ``OverflowPolicy/block`` the bound is where ``isBlocking`` becomes true and the publishers are no longer read. What they had under way by
+/// then still finds room, up to ``reserveBytes``.
 public struct EgressBuffer: Sendable {
     /// Bytes that a message costs beside its payload.
     public static let costPerMessage = 64
 
     public private(set) var ledger = EgressLedger()
 
-    /// Payload bytes waiting and in flight, plus ``costPerMessage`` each; never more than the settings' `sizeBytes`.
+    /// Bytes beyond the bound for what was under way when publishers were told to wait: as much as may wait in one inbox.
+    public static let reserveBytes = 32 << 20
+
+    /// Payload bytes waiting and in flight, plus ``costPerMessage`` each; never more than the settings' `sizeBytes`, and with
+    /// ``OverflowPolicy/block`` never more than ``reserveBytes`` beyond.
     public private(set) var usedBytes = 0
+
+    /// Whether publishers should wait: from the bound on until a quarter of it is free again. Only with ``OverflowPolicy/block``.
+    public private(set) var isBlocking = false
 
     /// Confirmations and refusals of tickets that were not in flight; a sign of a faulty bridge.
     public private(set) var strayTickets: UInt64 = 0
@@ -40,19 +55,18 @@ public struct EgressBuffer: Sendable {
     private let settings: BufferSettings
     private let guarantee: Guarantee
     private let maximumAge: TimeAmount?
-    private var waiting = CircularBuffer<BufferedEnvelope>()
+    private var waiting: WaitingEnvelopes
     /// One for each ticket from the oldest in flight on.
     private var flying = CircularBuffer<FlightRecord>()
     /// Beside `flying`, only when a lost link means sending again.
     private var kept = CircularBuffer<BufferedEnvelope?>()
-    /// How many at the end of `waiting` may still share storage with what left long ago.
-    private var sharingCount = 0
     private var nextTicket: UInt64 = 1
 
     public init(settings: BufferSettings, guarantee: Guarantee) {
         self.settings = settings
         self.guarantee = guarantee
         self.maximumAge = settings.age.map { TimeAmount($0) }
+        self.waiting = WaitingEnvelopes(findsSuperseded: settings.whenFull == .latestPerChannel)
     }
 
     /// Whether there is something to take.
@@ -68,11 +82,11 @@ public struct EgressBuffer: Sendable {
         self.ledger.accepted += 1
         let cost = envelope.cost
         guard cost <= self.settings.sizeBytes else { return self.ledger.dropped[.tooLarge] += 1 }
-        guard self.makeRoom(for: cost) else { return self.ledger.dropped[.bufferFull] += 1 }
+        guard self.makeRoom(for: envelope, cost: cost) else { return self.ledger.dropped[.bufferFull] += 1 }
         self.usedBytes += cost
         self.waiting.append(envelope)
-        self.sharingCount += 1
         self.ledger.buffered += 1
+        self.noteBlocking()
     }
 
     /// Accounts for an envelope that cannot leave by this bridge.
@@ -87,22 +101,57 @@ public struct EgressBuffer: Sendable {
         self.ledger.filtered += 1
     }
 
-    private mutating func makeRoom(for cost: Int) -> Bool {
-        if self.settings.whenFull == .dropOldest {
-            while self.usedBytes + cost > self.settings.sizeBytes, self.dropOldestWaiting() {
-                self.ledger.dropped[.bufferFull] += 1
-            }
+    private mutating func makeRoom(for envelope: BufferedEnvelope, cost: Int) -> Bool {
+        switch self.settings.whenFull {
+        case .dropNewest:
+            break
+        case .dropOldest:
+            while !self.hasRoom(for: cost), self.dropOldestWaiting() { self.ledger.dropped[.bufferFull] += 1 }
+        case .latestPerChannel:
+            while !self.hasRoom(for: cost), self.dropSuperseded(by: envelope) {}
+        case .block:
+            return self.usedBytes + cost <= self.settings.sizeBytes + Self.reserveBytes
         }
-        return self.usedBytes + cost <= self.settings.sizeBytes
+        return self.hasRoom(for: cost)
+    }
+
+    private func hasRoom(for cost: Int) -> Bool {
+        self.usedBytes + cost <= self.settings.sizeBytes && self.ledger.pending < self.countLimit
+    }
+
+    private var countLimit: UInt64 { self.settings.messages.map { UInt64($0) } ?? .max }
+
+    private mutating func noteBlocking() {
+        guard self.settings.whenFull == .block else { return }
+        let (bytes, count) = (self.settings.sizeBytes, self.countLimit)
+        self.isBlocking =
+            self.isBlocking
+            ? self.usedBytes > bytes / 4 * 3 || self.ledger.pending > count / 4 * 3
+            : self.usedBytes >= bytes || self.ledger.pending >= count
+    }
+
+    /// Gives up one that a later one of its channel makes needless, `newcomer` included; without any, the oldest of all.
+    private mutating func dropSuperseded(by newcomer: BufferedEnvelope) -> Bool {
+        guard let superseded = self.waiting.popSuperseded() ?? self.waiting.popLatest(newcomer.name) else {
+            guard self.dropOldestWaiting() else { return false }
+            self.ledger.dropped[.bufferFull] += 1
+            return true
+        }
+        self.forget(superseded)
+        self.ledger.dropped[.superseded] += 1
+        return true
     }
 
     /// The caller books why.
     private mutating func dropOldestWaiting() -> Bool {
         guard let oldest = self.waiting.popFirst() else { return false }
-        self.sharingCount = min(self.sharingCount, self.waiting.count)
-        self.usedBytes -= oldest.cost
-        self.ledger.buffered -= 1
+        self.forget(oldest)
         return true
+    }
+
+    private mutating func forget(_ envelope: BufferedEnvelope) {
+        self.usedBytes -= envelope.cost
+        self.ledger.buffered -= 1
     }
 
     // MARK: Out
@@ -116,13 +165,12 @@ public struct EgressBuffer: Sendable {
         self.expire(at: now)
         let count = min(max(limit, 0), self.waiting.count)
         for _ in 0..<count {
-            let envelope = self.waiting.removeFirst()
+            guard let envelope = self.waiting.popFirst() else { break }
             self.flying.append(FlightRecord(cost: envelope.cost))
             if self.guarantee == .atLeastOnce { self.kept.append(envelope) }
             body(self.nextTicket, envelope)
             self.nextTicket += 1
         }
-        self.sharingCount = min(self.sharingCount, self.waiting.count)
         self.ledger.buffered -= UInt64(count)
         self.ledger.inFlight += UInt64(count)
         return count
@@ -142,6 +190,7 @@ public struct EgressBuffer: Sendable {
         while let oldest = self.waiting.first, oldest.acceptedAt + maximumAge <= now, self.dropOldestWaiting() {
             self.ledger.expired += 1
         }
+        self.noteBlocking()
     }
 
     /// The upstream has these. Tickets that are not in flight are counted as stray and change nothing else.
@@ -168,6 +217,7 @@ public struct EgressBuffer: Sendable {
                 self.ledger.dropped[.linkLost] += 1
             }
         }
+        self.noteBlocking()
     }
 
     /// The instance stops: whatever is left is dropped as such.
@@ -182,6 +232,7 @@ public struct EgressBuffer: Sendable {
         while self.dropOldestWaiting() {
             self.ledger.dropped[.stopped] += 1
         }
+        self.noteBlocking()
     }
 
     // MARK: Memory
@@ -191,29 +242,16 @@ public struct EgressBuffer: Sendable {
     /// The owners hand over slices of what one turn gathered for all bridges. An envelope that waits long would keep all of that alive, far
     /// more than it is counted for; called about once a second, this bounds it, and messages on their way through are never copied.
     public mutating func detach(upTo limit: Int) -> Bool {
-        let count = min(self.sharingCount, limit)
-        let start = self.waiting.count - self.sharingCount
-        var bytes = ByteBuffer()
-        bytes.reserveCapacity((start..<start + count).reduce(0) { $0 + self.waiting[offset: $1].data.readableBytes })
-        for offset in start..<start + count { bytes.writeImmutableBuffer(self.waiting[offset: offset].data) }
-        for offset in start..<start + count {
-            let length = self.waiting[offset: offset].data.readableBytes
-            if let own = bytes.readSlice(length: length) { self.waiting[offset: offset].data = own }
-        }
-        self.sharingCount -= count
-        return self.sharingCount > 0
+        self.waiting.detach(upTo: limit)
     }
 
     /// Returns the memory of rings that a burst has grown, once they are empty.
     public mutating func shrink() {
-        if self.waiting.isEmpty, self.waiting.capacity > Self.keptCapacity { self.waiting = CircularBuffer() }
-        guard self.flying.isEmpty, self.flying.capacity > Self.keptCapacity else { return }
+        self.waiting.shrink()
+        guard self.flying.isEmpty, self.flying.capacity > WaitingEnvelopes.keptCapacity else { return }
         self.flying = CircularBuffer()
         self.kept = CircularBuffer()
     }
-
-    /// Messages.
-    private static let keptCapacity = 16_384
 
     /// Marks tickets as settled and says how many envelopes that were in flight are among them.
     private mutating func settle(_ tickets: ClosedRange<UInt64>) -> UInt64 {
@@ -232,6 +270,7 @@ public struct EgressBuffer: Sendable {
         self.strayTickets &+= tickets.upperBound - tickets.lowerBound &- settled &- own &+ 1
         self.releaseSettled()
         self.ledger.inFlight -= settled
+        self.noteBlocking()
         return settled
     }
 
@@ -262,13 +301,6 @@ private struct FlightRecord: Sendable {
     init(cost: Int, isOwn: Bool = false) {
         self.cost = cost
         self.isOwn = isOwn
-    }
-}
-
-extension CircularBuffer {
-    fileprivate subscript(offset offset: Int) -> Element {
-        get { self[self.index(self.startIndex, offsetBy: offset)] }
-        set { self[self.index(self.startIndex, offsetBy: offset)] = newValue }
     }
 }
 

@@ -49,8 +49,12 @@ public enum Interest: String, Sendable, Hashable, CaseIterable {
 
 /// What a full egress buffer does with the next message.
 public enum OverflowPolicy: String, Sendable, Hashable, CaseIterable {
+    /// It is kept, and its publisher is not read until there is room again.
+    case block
     case dropNewest = "drop_newest"
     case dropOldest = "drop_oldest"
+    /// A message gives way when a later one of its channel waits; where there is none, the oldest does.
+    case latestPerChannel = "latest_per_channel"
 }
 
 /// One entry of `bridges` in `bridges.yaml`: which channels travel through which upstream, and how.
@@ -88,6 +92,8 @@ public struct BridgeRule: Sendable {
 public struct BufferSettings: Sendable, Hashable {
     /// Payload bytes plus 64 per message.
     public var sizeBytes = 64 << 20
+    /// Most messages waiting and in flight; nil counts bytes only.
+    public var messages: Int?
     /// Older messages are dropped as `expired`; nil keeps them.
     public var age: Duration?
     public var whenFull = OverflowPolicy.dropOldest

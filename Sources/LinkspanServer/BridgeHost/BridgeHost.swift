@@ -17,6 +17,7 @@ public final class BridgeHost: BridgePlane, Service {
     private static let farewellLimit = Duration.seconds(3)
 
     private let runners: [BridgeRunner]
+    private let pressure = BackPressure()
     private let clock: HostClock
     private let logger: Logger
     private let drainLimit: Duration
@@ -36,8 +37,8 @@ public final class BridgeHost: BridgePlane, Service {
     package init(
         settings: LinkspanSettings, bridges: [any Bridge.Type], drainLimit: Duration, clock: HostClock, logger: Logger
     ) throws(ConfigurationError) {
-        self.runners = try BridgePlanner.plans(for: settings, bridges: bridges).map { plan in
-            BridgeRunner(plan: plan, settings: settings, clock: clock, logger: logger)
+        self.runners = try BridgePlanner.plans(for: settings, bridges: bridges).map { [pressure] plan in
+            BridgeRunner(plan: plan, settings: settings, pressure: pressure, clock: clock, logger: logger)
         }
         self.clock = clock
         self.logger = logger
@@ -58,6 +59,14 @@ public final class BridgeHost: BridgePlane, Service {
     public var statuses: [BridgeStatus] { self.runners.map(\.status) }
 
     // MARK: BridgePlane
+
+    public var backPressure: BackPressure? { self.pressure }
+
+    public func blockers(of channel: ChannelName) -> UInt64 {
+        guard !channel.isReserved else { return 0 }
+        return self.runners.lazy.map(\.plan).filter { $0.rule.buffer.whenFull == .block && $0.carriesOut(channel) }
+            .reduce(0) { $0 | $1.index.bit }
+    }
 
     public func egressRoutes(for channel: ChannelName) -> [EgressRoute] {
         guard !channel.isReserved else { return [] }

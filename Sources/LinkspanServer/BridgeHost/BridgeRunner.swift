@@ -12,13 +12,17 @@ final class BridgeRunner: Sendable {
     let clock: HostClock
     let logger: Logger
     let hopGuard: HopGuard
+    private let pressure: BackPressure
 
     let egress: Mutex<EgressState>
     let ingress: Mutex<IngressState>
     private let codec: EnvelopeCodec
 
-    init(plan: BridgePlan, settings: LinkspanSettings, clock: HostClock, logger: Logger) {
+    init(
+        plan: BridgePlan, settings: LinkspanSettings, pressure: BackPressure, clock: HostClock, logger: Logger
+    ) {
         self.plan = plan
+        self.pressure = pressure
         self.clock = clock
         var logger = logger
         logger[metadataKey: LogKey.bridge] = "\(plan.rule.name)"
@@ -39,6 +43,8 @@ final class BridgeRunner: Sendable {
     func update<Result: Sendable>(_ body: (inout EgressState) -> Result) -> Result {
         let (result, wake) = self.egress.withLock { state in
             let result = body(&state)
+            // Under the lock, so that the last word is the latest.
+            if let isFull = state.takePressureChange() { self.pressure.set(self.plan.index, isFull) }
             return (result, state.takeDueWake())
         }
         wake?()
@@ -193,6 +199,7 @@ struct EgressState: Sendable {
     private var wake: (@Sendable () -> Void)?
     private var wakesForMessages = false
     private var wakesForInterest = false
+    private var isPressing = false
 
     init(buffer: EgressBuffer, interest: InterestTable, link: LinkRecord) {
         self.buffer = buffer
@@ -219,6 +226,13 @@ struct EgressState: Sendable {
         self.wakesForMessages = false
         self.wakesForInterest = false
         return self.wake
+    }
+
+    /// Whether publishers should be held back, when that has changed.
+    mutating func takePressureChange() -> Bool? {
+        guard self.isPressing != self.buffer.isBlocking else { return nil }
+        self.isPressing = self.buffer.isBlocking
+        return self.isPressing
     }
 
     mutating func conversationEnded() {

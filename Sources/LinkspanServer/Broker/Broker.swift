@@ -11,6 +11,7 @@ public final class Broker: Sendable {
     /// Those that were added before the loops existed, and from then on all.
     private let observers = Mutex<[any BrokerObserver]>([])
     private let dropped = Atomic<Int>(0)
+    private let plane = Mutex<(any BridgePlane)?>(nil)
 
     init(inboxes: [LoopInbox], depth: Int) {
         self.inboxes = inboxes
@@ -37,10 +38,26 @@ public final class Broker: Sendable {
     }
 
     /// Publishes as a client would: the message gets an identity, raises the `publish` event and leaves by the bridges that carry `channel`.
-    /// - Returns: false when 128 MiB wait for the owner of the channel already; the message is then dropped and counted.
+    /// - Returns: false when 128 MiB wait for the owner of the channel already, or when a bridge that carries it is full and its rule says
+    ///   `block`; the message is then dropped and counted.
     @discardableResult
     public func exchange(_ channel: ChannelName, _ data: JSONText?) -> Bool {
-        self.post(channel, Self.buffer(data), .exchange)
+        guard !self.isBlocked(channel) else {
+            self.dropped.wrappingAdd(1, ordering: .relaxed)
+            return false
+        }
+        return self.post(channel, Self.buffer(data), .exchange)
+    }
+
+    func attach(_ plane: (any BridgePlane)?) {
+        self.plane.withLock { $0 = plane }
+    }
+
+    private func isBlocked(_ channel: ChannelName) -> Bool {
+        guard let plane = self.plane.withLock({ $0 }), let pressure = plane.backPressure, pressure.isRaised else {
+            return false
+        }
+        return plane.blockers(of: channel) & pressure.bits != 0
     }
 
     // MARK: Events

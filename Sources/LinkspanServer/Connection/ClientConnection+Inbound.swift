@@ -19,9 +19,14 @@ struct PauseReasons: OptionSet {
     /// The application has yet to decide about what came last.
     static let decision = PauseReasons(rawValue: 16)
 
+    /// A bridge that carries what it publishes is full, and its rule says `block`.
+    static let upstream = PauseReasons(rawValue: 32)
+
     /// Reasons that are not the peer's: its pong may be waiting unread.
-    static let ours: PauseReasons = [.rate, .congestion, .application, .decision]
-    static let all: PauseReasons = [.rate, .congestion, .outbound, .application, .decision]
+    static let ours: PauseReasons = [.rate, .congestion, .application, .decision, .upstream]
+    static let all: PauseReasons = [.rate, .congestion, .outbound, .application, .decision, .upstream]
+    /// Reasons whose end nobody announces.
+    static let polled: PauseReasons = [.congestion, .upstream]
 }
 
 extension ClientConnection {
@@ -205,6 +210,22 @@ extension ClientConnection {
         self.loop.counters.congestionPauses.add(1)
         self.pauseReading(.congestion)
         self.reschedule()
+    }
+
+    /// After a publish while some bridge is full: whether the next one has to wait for room there.
+    func applyBackPressure(_ channel: StringSlice, text: UnsafeRawBufferPointer) {
+        let bridges = self.withName(channel, in: text) { self.loop.pressingBridges(on: $0) }
+        guard bridges != 0, self.stage == .open else { return }
+        self.blockedBy |= bridges
+        guard !self.pauses.contains(.upstream) else { return }
+        self.loop.counters.upstreamPauses.add(1)
+        self.pauseReading(.upstream)
+        self.reschedule()
+    }
+
+    func endBackPressure() {
+        self.blockedBy = 0
+        self.resumeReading(.upstream)
     }
 
     private func setAutoRead(_ isOn: Bool) {

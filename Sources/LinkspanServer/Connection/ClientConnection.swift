@@ -60,6 +60,8 @@ final class ClientConnection: ChannelInboundHandler {
     @exclusivity(unchecked) var isReading = true
     @exclusivity(unchecked) var rate: PublishRate?
     var rateEnds = NIODeadline.distantFuture
+    /// The full bridges, as bits, that it waits for.
+    var blockedBy: UInt64 = 0
 
     // Outbound; see ClientConnection+Outbound.
     var descriptor: CInt = -1
@@ -244,6 +246,7 @@ final class ClientConnection: ChannelInboundHandler {
         self.succeed(callID)
         if self.rate != nil { self.applyRate() }
         if self.server.congestion.isCongested { self.applyCongestion() }
+        if self.server.backPressure.isRaised { self.applyBackPressure(channel, text: text) }
     }
 
     func subscribe(_ channel: StringSlice, data: Range<Int>?, callID: CallID?, text: UnsafeRawBufferPointer) {
@@ -306,6 +309,9 @@ final class ClientConnection: ChannelInboundHandler {
         if self.calls != nil { self.expireCalls(at: now) }
         if let question = self.question, question.deadline <= now { self.decided(question.number, .late) }
         if self.pauses.contains(.congestion), !self.server.congestion.isCongested { self.resumeReading(.congestion) }
+        if self.pauses.contains(.upstream), self.server.backPressure.bits & self.blockedBy == 0 {
+            self.endBackPressure()
+        }
         let isPaused = !self.pauses.isDisjoint(with: .ours)
         switch self.machine?.timePassed(at: now, rules: self.listener.rules, isReadingPaused: isPaused) {
         case .ping(let form): self.ping(form)
@@ -346,7 +352,7 @@ final class ClientConnection: ChannelInboundHandler {
         }
         if let calls = self.calls { next = min(next, calls.nextDeadline) }
         if let question = self.question { next = min(next, question.deadline) }
-        if self.pauses.contains(.congestion) { next = min(next, .now() + .milliseconds(20)) }
+        if !self.pauses.isDisjoint(with: .polled) { next = min(next, .now() + .milliseconds(20)) }
         guard next < self.scheduledDeadline else { return }
         self.scheduledDeadline = next
         self.loop.shard.schedule(self, at: next)

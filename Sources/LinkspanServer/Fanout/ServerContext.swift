@@ -29,6 +29,8 @@ final class ServerContext: Sendable {
     let epoch: UInt64
     let hopGuard: HopGuard
     let bridgePlane: (any BridgePlane)?
+    /// The bridges' own, or one that is never raised.
+    let backPressure: BackPressure
     let health: @Sendable () -> HealthReport
     let inboxes: [LoopInbox]
     let counters: [LoopCounters]
@@ -66,6 +68,7 @@ final class ServerContext: Sendable {
         self.epoch = epoch
         self.hopGuard = HopGuard(instance: instance)
         self.bridgePlane = bridgePlane
+        self.backPressure = bridgePlane?.backPressure ?? BackPressure()
         self.health = health
         self.inboxes = inboxes
         self.counters = counters

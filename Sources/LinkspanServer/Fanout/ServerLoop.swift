@@ -20,6 +20,7 @@ final class ServerLoop {
     @exclusivity(unchecked) private var hasOutgoing = false
     @exclusivity(unchecked) private var isTurnScheduled = false
     private var spareWork: [LoopWork] = []
+    private var blockers: [ChannelName: UInt64] = [:]
     private var upkeep: RepeatedTask?
 
     init(context: ServerContext, index: Int, eventLoop: any EventLoop) {
@@ -90,6 +91,21 @@ final class ServerLoop {
         self.owner.settle(name, hash: hash, turn: self.turn)
         self.stageLocal()
     }
+
+    /// The bridges, as bits, for whose sake publishers of a channel have to wait at this moment.
+    ///
+    /// Asked only while some bridge is full. What rules say of a channel is remembered, for a bounded number of channels.
+    func pressingBridges(on name: UnsafeRawBufferPointer) -> UInt64 {
+        guard let plane = self.context.bridgePlane else { return 0 }
+        let channel = ChannelName(String(decoding: name, as: UTF8.self))
+        if let known = self.blockers[channel] { return known & self.context.backPressure.bits }
+        if self.blockers.count >= Self.blockersLimit { self.blockers.removeAll(keepingCapacity: true) }
+        let blockers = plane.blockers(of: channel)
+        self.blockers[channel] = blockers
+        return blockers & self.context.backPressure.bits
+    }
+
+    private static let blockersLimit = 4096
 
     private static var noData: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
 
