@@ -62,6 +62,8 @@ public struct ServerCounters: Sendable, Hashable {
     public var messagesBlocked = 0
     /// Calls, events, subscriptions, publishes and tokens that middleware blocked.
     public var actionsBlocked = 0
+    /// Publishes that middleware kept from a subscriber, once per subscriber.
+    public var deliveriesBlocked = 0
     /// Decisions that middleware did not make in time; what they were about was blocked, and is counted there too.
     public var decisionsTimedOut = 0
 
@@ -77,7 +79,8 @@ public struct ServerCounters: Sendable, Hashable {
             \.tokensAccepted, \.tokensExpired, \.tokensNotActive, \.tokensRevoked, \.tokensInvalid,
             \.tokensExpiredInSession, \.anonymousRefused, \.connectionsRevoked, \.subscribesDenied,
             \.publishesDenied, \.applicationPauses, \.callsTimedOut,
-            \.handshakesBlocked, \.messagesBlocked, \.actionsBlocked, \.decisionsTimedOut,
+            \.handshakesBlocked, \.messagesBlocked, \.actionsBlocked, \.deliveriesBlocked,
+            \.decisionsTimedOut,
         ]
     }
 }
@@ -128,6 +131,7 @@ final class LoopCounters: Sendable {
     let handshakesBlocked = Counter()
     let messagesBlocked = Counter()
     let actionsBlocked = Counter()
+    let deliveriesBlocked = Counter()
     let decisionsTimedOut = Counter()
 
     var snapshot: ServerCounters {
@@ -162,6 +166,7 @@ final class LoopCounters: Sendable {
         counters.handshakesBlocked = self.handshakesBlocked.current
         counters.messagesBlocked = self.messagesBlocked.current
         counters.actionsBlocked = self.actionsBlocked.current
+        counters.deliveriesBlocked = self.deliveriesBlocked.current
         counters.decisionsTimedOut = self.decisionsTimedOut.current
         return counters
     }

@@ -28,6 +28,11 @@ public struct PublishEncoder: Hashable, Sendable {
         return WebSocketFrameHeader.length(payloadLength: packetLength, isMasked: false) + packetLength
     }
 
+    /// Where the data lies in a packet of this encoder that has `packetLength` bytes; nil when it has none.
+    public func dataRange(packetLength: Int) -> Range<Int>? {
+        packetLength == self.headLength + 2 ? nil : self.headLength + 8..<packetLength - 2
+    }
+
     /// Appends one unmasked text frame.
     /// - Parameter data: JSON text that has been validated; empty for a publish without data.
     public func encodeFrame(data: RawSpan, into sink: inout some ByteSink) {

@@ -179,7 +179,7 @@ public struct ClientRequest: Sendable, Hashable {
 
 /// What waits for one client.
 public struct OutboundFigures: Sendable, Hashable {
-    /// Bytes in our memory that the socket has not taken; past `limits.outboundBytes` the client is closed as slow.
+    /// Bytes in our memory that the socket has not taken, or that outbound middleware has yet to decide about; past `limits.outboundBytes` the client is closed as slow.
     public var queuedBytes = 0
     /// Calls of ours that it has not answered.
     public var unansweredCalls = 0

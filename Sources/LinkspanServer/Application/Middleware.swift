@@ -18,6 +18,7 @@ public struct Middleware: Sendable {
     public typealias Handshake = @Sendable (HandshakeAction) async throws -> MiddlewareDecision
     public typealias InboundRaw = @Sendable (RawAction) async throws -> RawDecision
     public typealias Inbound = @Sendable (InboundAction) async throws -> MiddlewareDecision
+    public typealias Outbound = @Sendable (OutboundAction) async throws -> MiddlewareDecision
 
     /// Asked before a connection is opened, and again before its handshake is accepted.
     public var handshake: Handshake?
@@ -25,6 +26,11 @@ public struct Middleware: Sendable {
     public var inboundRaw: InboundRaw?
     /// Asked about what a client wants that the protocol and the permissions admit.
     public var inbound: Inbound?
+    /// Asked about every publish for each of its subscribers, whoever published it. A publish is then written for each of them by
+    /// itself, which costs many times what it does otherwise.
+    ///
+    /// What waits for it counts as waiting for the client: past `limits.outboundBytes` that is closed as slow.
+    public var outbound: Outbound?
     /// What is asked about; all else passes as if there were no middleware. A server that asks about subscriptions only
     /// publishes as fast as one that asks about nothing.
     public var actions = Set(MiddlewareActionType.allCases)
@@ -42,6 +48,7 @@ public struct Middleware: Sendable {
         case .handshakeWS, .handshakeSC: self.handshake != nil
         case .message: self.inboundRaw != nil
         case .transmit, .invoke, .subscribe, .publishIn, .authenticate: self.inbound != nil
+        case .publishOut: self.outbound != nil
         }
     }
 }
@@ -51,6 +58,7 @@ public enum MiddlewareActionType: String, Sendable, Hashable, CaseIterable {
     case handshakeWS, handshakeSC
     case message
     case transmit, invoke, subscribe, publishIn, authenticate
+    case publishOut
 }
 
 // MARK: - Actions
@@ -123,6 +131,14 @@ public struct InboundAction: Sendable {
         case .authenticate: .authenticate
         }
     }
+}
+
+/// A subscriber is to get a publish. Blocked, that one gets nothing; the publisher and the other subscribers notice nothing.
+public struct OutboundAction: Sendable {
+    /// The subscriber.
+    public let socket: ClientSocket
+    public let channel: ChannelName
+    public let data: JSONText?
 }
 
 // MARK: - Decisions

@@ -13,6 +13,7 @@ struct MiddlewareGate: Sendable {
     let asksSubscribe: Bool
     let asksPublish: Bool
     let asksToken: Bool
+    let asksDelivery: Bool
 
     init(_ middleware: Middleware) {
         self.middleware = middleware
@@ -24,6 +25,7 @@ struct MiddlewareGate: Sendable {
         self.asksSubscribe = middleware.asks(about: .subscribe)
         self.asksPublish = middleware.asks(about: .publishIn)
         self.asksToken = middleware.asks(about: .authenticate)
+        self.asksDelivery = middleware.asks(about: .publishOut)
     }
 
     func asks(about type: MiddlewareActionType) -> Bool { self.middleware.asks(about: type) }
@@ -36,6 +38,7 @@ extension MiddlewareActionType {
         case .handshakeWS, .handshakeSC: "handshake"
         case .message: "inboundRaw"
         case .transmit, .invoke, .subscribe, .publishIn, .authenticate: "inbound"
+        case .publishOut: "outbound"
         }
     }
 
@@ -43,7 +46,7 @@ extension MiddlewareActionType {
     private var formerLine: String {
         switch self {
         case .transmit, .invoke: "emit"
-        case .handshakeWS, .handshakeSC, .message, .subscribe, .publishIn, .authenticate: self.rawValue
+        case .handshakeWS, .handshakeSC, .message, .subscribe, .publishIn, .authenticate, .publishOut: self.rawValue
         }
     }
 

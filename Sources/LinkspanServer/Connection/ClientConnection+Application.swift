@@ -140,7 +140,7 @@ extension ClientConnection {
 
     var outboundFigures: OutboundFigures {
         var figures = OutboundFigures()
-        figures.queuedBytes = self.queuedBytes
+        figures.queuedBytes = self.queuedBytes + (self.outboundLine?.byteCount ?? 0)
         figures.unansweredCalls = self.calls?.count ?? 0
         return figures
     }

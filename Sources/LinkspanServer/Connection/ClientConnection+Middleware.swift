@@ -170,7 +170,8 @@ extension ClientConnection {
         self.held?.rest = rest
     }
 
-    func forgetQuestion() {
+    func forgetDecisions() {
+        self.forgetOutboundLine()
         self.question?.task.cancel()
         self.question = nil
         self.held = nil

@@ -81,6 +81,11 @@ extension ClientConnection {
         guard (buffered ?? self.inFlightBytes) + (self.backlog?.readableBytes ?? 0) > limit, self.stage == .open else {
             return
         }
+        self.closeAsSlow()
+    }
+
+    func closeAsSlow() {
+        guard self.stage == .open else { return }
         self.loop.counters.slowSubscribersClosed.add(1)
         self.close(.slowSubscriber)
     }

@@ -46,6 +46,8 @@ final class ClientConnection: ChannelInboundHandler {
     /// The message that ``question`` is about, or the rest of it.
     var held: HeldMessage?
     var questionCount: UInt64 = 0
+    /// Nil until outbound middleware is asked for the first time.
+    var outboundLine: OutboundLine?
     /// When the token ended that the packet under way brought to light, in seconds since 1970.
     var tokenEnded: Int64?
     /// Why it closes, once that is known; for the application.
@@ -136,7 +138,7 @@ final class ClientConnection: ChannelInboundHandler {
         self.context = nil
         self.unread = nil
         self.backlog = nil
-        self.forgetQuestion()
+        self.forgetDecisions()
         self.endSession()
         guard self.slot >= 0 else { return }
         self.server.connectionClosed()
@@ -308,6 +310,7 @@ final class ClientConnection: ChannelInboundHandler {
         }
         if self.calls != nil { self.expireCalls(at: now) }
         if let question = self.question, question.deadline <= now { self.decided(question.number, .late) }
+        if self.outboundLine != nil { self.expireOutboundQuestion(at: now) }
         if self.pauses.contains(.congestion), !self.server.congestion.isCongested { self.resumeReading(.congestion) }
         if self.pauses.contains(.upstream), self.server.backPressure.bits & self.blockedBy == 0 {
             self.endBackPressure()
@@ -352,6 +355,7 @@ final class ClientConnection: ChannelInboundHandler {
         }
         if let calls = self.calls { next = min(next, calls.nextDeadline) }
         if let question = self.question { next = min(next, question.deadline) }
+        if let question = self.outboundLine?.question { next = min(next, question.deadline) }
         if !self.pauses.isDisjoint(with: .polled) { next = min(next, .now() + .milliseconds(20)) }
         guard next < self.scheduledDeadline else { return }
         self.scheduledDeadline = next
@@ -385,7 +389,7 @@ final class ClientConnection: ChannelInboundHandler {
         self.closing = (code, reason)
         self.session?.update { $0.isOpen = false }
         self.stage = .closing
-        self.forgetQuestion()
+        self.forgetDecisions()
         self.resumeReading(.all)
         self.loop.shard.endSubscriptions(of: self)
         self.reschedule()
@@ -396,7 +400,7 @@ final class ClientConnection: ChannelInboundHandler {
         if self.stage == .open {
             self.closing = (code ?? .noStatus, String(decoding: reason, as: UTF8.self))
             self.session?.update { $0.isOpen = false }
-            self.forgetQuestion()
+            self.forgetDecisions()
             _ = self.machine?.closeBegan(code ?? .normal, at: self.loop.turn.now, rules: self.listener.rules)
             self.sendClose(code)
             self.loop.shard.endSubscriptions(of: self)
@@ -423,7 +427,7 @@ final class ClientConnection: ChannelInboundHandler {
         guard self.stage != .finishing, self.stage != .ended else { return }
         self.stage = .finishing
         self.unread = nil
-        self.forgetQuestion()
+        self.forgetDecisions()
         self.resumeReading(.decision)
         self.loop.touch()
         self.requestEnds = self.loop.turn.now + self.listener.rules.closeTimeout

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinkspanBridgeKit
 internal import LinkspanCore
 internal import LinkspanWire
 internal import NIOCore
@@ -148,6 +149,16 @@ final class Shard {
         return true
     }
 
+    func isSubscribed(_ connection: ClientConnection, to channel: ChannelName) -> Bool {
+        let members = self.members(connection)
+        var name = channel.string
+        return name.withUTF8 { utf8 in
+            let name = UnsafeRawBufferPointer(utf8)
+            guard let number = members.names.find(name, hash: NameTable.Hash(name)) else { return false }
+            return members.subscriptions.isSubscribed(connection: connection.slot, channel: number)
+        }
+    }
+
     func endSubscriptions(of connection: ClientConnection) {
         let members = self.members(connection)
         guard members.subscriptions.subscriptionCount(ofConnection: connection.slot) > 0 else { return }
@@ -166,7 +177,8 @@ final class Shard {
 
     /// A connection subscribes to nothing before its first message has shown its codec.
     private func members(_ connection: ClientConnection) -> CodecMembers {
-        connection.codec == .minBin ? self.minBinMembers : self.jsonMembers
+        // What middleware decides about is written for each client by itself, in whatever it reads.
+        connection.codec == .minBin && !self.context.middleware.asksDelivery ? self.minBinMembers : self.jsonMembers
     }
 
     // MARK: Gathering
@@ -195,12 +207,25 @@ final class Shard {
         // The last subscriber may have left while the frames were under way.
         let members = channel.codec == .json ? self.jsonMembers : self.minBinMembers
         guard members.names.isCurrent(Int(channel.number), generation: channel.generation) else { return }
+        if self.context.middleware.asksDelivery {
+            return self.askToDeliver(members, Int(channel.number), block: block, start: start, count: count)
+        }
         var subscribers = 0
         members.subscriptions.forEachSubscriber(ofChannel: Int(channel.number)) { slot in
             self.append(Segment(block: block, next: -1, start: start, count: count), to: slot)
             subscribers += 1
         }
         self.counters.deliveries.add(subscribers * frameCount)
+    }
+
+    /// Hands the publishes in a stretch of frames to each subscriber, whose middleware decides about them.
+    private func askToDeliver(_ members: CodecMembers, _ number: Int, block: Int32, start: Int, count: Int) {
+        let channel = ChannelName(String(decoding: members.names.name(of: number), as: UTF8.self))
+        let frames = UnsafeRawBufferPointer(start: self.staged[Int(block)].frames.base + start, count: count)
+        let deliveries = Delivery.read(frames, of: channel)
+        members.subscriptions.forEachSubscriber(ofChannel: number) { slot in
+            for delivery in deliveries { self.connections[slot]?.deliver(delivery) }
+        }
     }
 
     @inline(__always)
