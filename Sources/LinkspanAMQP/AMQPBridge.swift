@@ -17,6 +17,7 @@ public struct AMQPBridge: Bridge {
     public static var options: [OptionDeclaration] { AMQPOptions.declarations }
 
     public var carriesHeader: Bool { true }
+    public var answersProbes: Bool { self.options.guarantee == .atLeastOnce }
 
     private let settings: BridgeSettings
     private let options: AMQPOptions

@@ -14,6 +14,9 @@ public struct MetricsText {
             [([("version", snapshot.version), ("instance", snapshot.instance.string)], 1)])
         self.put(
             "linkspan_ready", .gauge, "Whether readiness waits for nothing.", [([], snapshot.awaited.isEmpty ? 1 : 0)])
+        self.put(
+            "linkspan_duplicate_instance", .gauge, "Whether another instance with this id was heard of late.",
+            [([], snapshot.hasDuplicates ? 1 : 0)])
         for metric in Self.ofServer {
             let value = UInt64(clamping: snapshot.counters[keyPath: metric.path])
             self.put("linkspan_\(metric.name)", metric.kind, metric.help, [([], value)])
@@ -142,7 +145,52 @@ public struct MetricsText {
         Reason.allCases.map { ([("reason", $0.rawValue)], counts[$0]) }
     }
 
-    private static var ofBridges: [BridgeMetric] { self.links + self.egress + self.ingress }
+    private static var ofBridges: [BridgeMetric] { self.links + self.probes + self.egress + self.ingress }
+
+    private static func directions(_ report: ProbeReport) -> [(String, ProbeState)] {
+        [("out", report.egress), ("in", report.ingress)].compactMap { name, state in state.map { (name, $0) } }
+    }
+
+    private static func count(_ value: @escaping (ProbeReport) -> UInt64) -> (BridgeStatus) -> [(
+        labels: Labels, value: UInt64
+    )] {
+        { status in status.probe.map { [([], value($0))] } ?? [] }
+    }
+
+    private static var probes: [BridgeMetric] {
+        [
+            BridgeMetric(
+                "proof", .gauge, "Whether a direction is in that state; one of them is 1.",
+                values: { status in
+                    status.probe.map(Self.directions)?.flatMap { direction, state in
+                        ProbeState.allCases.map {
+                            ([("direction", direction), ("state", $0.rawValue)], $0 == state ? 1 : 0)
+                        }
+                    } ?? []
+                }),
+            BridgeMetric("probes_sent_total", .counter, "Probes sent.", values: Self.count { $0.sentCount }),
+            BridgeMetric(
+                "probes_returned_total", .counter, "Own probes that came back.",
+                values: Self.count { $0.returnedCount }),
+            BridgeMetric(
+                "probe_restarts_total", .counter, "Connections that were begun anew because nothing came back.",
+                values: Self.count { $0.restartCount }),
+            BridgeMetric(
+                "probe_round_trip_microseconds", .gauge, "From sending to the return of the last probe that came back.",
+                values: { status in
+                    status.probe?.roundTrip.map { [([], UInt64(clamping: $0.microseconds))] } ?? []
+                }),
+            BridgeMetric(
+                "peers", .gauge, "Bridges of other instances at the same broker, by what we hear of them.",
+                values: { status in
+                    status.probe.map { report in
+                        [ProbeState.proven, .suspect, .broken].map { state in
+                            ([("state", state.rawValue)], UInt64(report.peers.count { $0.heard == state }))
+                        }
+                    } ?? []
+                }),
+        ]
+    }
 
     private static var links: [BridgeMetric] {
         [

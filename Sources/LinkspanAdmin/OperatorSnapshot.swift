@@ -1,4 +1,5 @@
 public import LinkspanBridgeKit
+internal import LinkspanCore
 public import LinkspanServer
 
 /// One instance at one moment: all that the operator port renders.
@@ -25,9 +26,13 @@ public struct OperatorSnapshot: Sendable {
         self.hooks = hooks
     }
 
-    /// What keeps the instance from being ready: `client port`, and the required bridges that are not up.
+    /// What keeps the instance from being ready: `client port`, `instance id` while another instance uses it, and the required bridges
+    /// through which messages are not known to pass.
     public var awaited: [String] {
-        (self.isListening ? [] : ["client port"])
-            + self.bridges.filter { $0.isRequired && $0.state != .up }.map { "bridge \($0.name)" }
+        (self.isListening ? [] : ["client port"]) + (self.hasDuplicates ? ["instance id"] : [])
+            + self.bridges.filter { $0.isRequired && !$0.isReady }.map { "bridge \($0.name)" }
     }
+
+    /// Whether another instance with our id was heard of late.
+    public var hasDuplicates: Bool { self.bridges.contains { $0.probe?.duplicates.isEmpty == false } }
 }

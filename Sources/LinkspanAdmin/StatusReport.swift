@@ -43,15 +43,62 @@ public struct StatusReport: Codable, Hashable, Sendable {
         /// Filters wanted at the upstream, and those of them that it refused.
         public var filters: Int
         public var rejectedFilters: Int
+        /// Nil when the bridge sends and expects no probes.
+        public var probe: Probe?
 
         enum CodingKeys: String, CodingKey {
-            case name, type, state, since, upstream, product, connects, failures, egress, ingress, filters
+            case name, type, state, since, upstream, product, connects, failures, egress, ingress, filters, probe
             case isRequired = "required"
             case lastError = "last_error"
             case retryMilliseconds = "retry_ms"
             case bufferedBytes = "buffered_bytes"
             case rejectedFilters = "rejected_filters"
         }
+    }
+
+    /// What probes have shown. States are those of `ProbeState`; a direction that the rule does not have is absent.
+    public struct Probe: Codable, Hashable, Sendable {
+        public var egress: String?
+        public var ingress: String?
+        public var roundTripMicroseconds: Int64?
+        public var sent, returned, restarts, ignored: UInt64
+        /// What keeps probes from proving anything.
+        public var obstacle: String?
+        public var peers: [Peer]
+        public var duplicates: [Duplicate]
+
+        enum CodingKeys: String, CodingKey {
+            case egress = "out"
+            case ingress = "in"
+            case roundTripMicroseconds = "round_trip_us"
+            case sent, returned, restarts, ignored, obstacle, peers, duplicates
+        }
+    }
+
+    /// A bridge of another instance at the same upstream.
+    public struct Peer: Codable, Hashable, Sendable {
+        public var instance, bridge: String
+        /// Start of its run, milliseconds since 1970.
+        public var epoch: UInt64
+        /// Milliseconds.
+        public var sinceHeard: Int64
+        /// Whether we hear it, and whether it hears us.
+        public var heard: String
+        public var hears: String?
+        public var roundTripMicroseconds: Int64?
+        public var missed: UInt64
+
+        enum CodingKeys: String, CodingKey {
+            case instance, bridge, epoch, heard, hears, missed
+            case sinceHeard = "since_heard_ms"
+            case roundTripMicroseconds = "round_trip_us"
+        }
+    }
+
+    /// Another run under our own id.
+    public struct Duplicate: Codable, Hashable, Sendable {
+        public var epoch: UInt64
+        public var nonce: String
     }
 
     /// `accepted = confirmed + filtered + expired + dropped + buffered + in_flight`.
@@ -125,6 +172,34 @@ extension StatusReport.Bridge {
         self.bufferedBytes = status.bufferedBytes
         self.filters = status.interestCount
         self.rejectedFilters = status.rejectedFilters
+        self.probe = status.probe.map(StatusReport.Probe.init)
+    }
+}
+
+extension StatusReport.Probe {
+    init(_ report: ProbeReport) {
+        self.init(
+            egress: report.egress?.rawValue, ingress: report.ingress?.rawValue,
+            roundTripMicroseconds: report.roundTrip?.microseconds, sent: report.sentCount,
+            returned: report.returnedCount, restarts: report.restartCount, ignored: report.ignoredCount,
+            obstacle: report.obstacle, peers: report.peers.map(StatusReport.Peer.init),
+            duplicates: report.duplicates.map { .init(epoch: $0.epoch, nonce: String($0.nonce, radix: 16)) })
+    }
+}
+
+extension StatusReport.Peer {
+    init(_ peer: ProbeReport.Peer) {
+        self.init(
+            instance: peer.sender.instance.string, bridge: peer.sender.bridge, epoch: peer.epoch,
+            sinceHeard: peer.sinceHeard.microseconds / 1000, heard: peer.heard.rawValue, hears: peer.hears?.rawValue,
+            roundTripMicroseconds: peer.roundTrip?.microseconds, missed: peer.missedCount)
+    }
+}
+
+extension Duration {
+    var microseconds: Int64 {
+        let (seconds, attoseconds) = self.components
+        return seconds * 1_000_000 + attoseconds / 1_000_000_000_000
     }
 }
 

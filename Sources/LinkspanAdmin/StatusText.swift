@@ -41,6 +41,7 @@ public struct StatusText {
             "  connects \(bridge.connects)  failures \(bridge.failures)  filters \(bridge.filters)  "
                 + "rejected filters \(bridge.rejectedFilters)  buffered bytes \(bridge.bufferedBytes)",
         ]
+        lines.insert(contentsOf: self.proof(of: bridge), at: 2)
         lines += Self.reasons("dropped", out.dropped) + Self.reasons("refused", back.refused)
         if let error = bridge.lastError { lines.append("  last error: \(Self.printable(error))") }
         if let pause = bridge.retryMilliseconds { lines.append("  pause before the next attempt: \(pause) ms") }
@@ -55,6 +56,31 @@ public struct StatusText {
             "  asked \(hook.asked) = answered \(hook.answered) + failed \(Self.total(failures)) + waiting \(hook.waiting) "
                 + "+ under way \(hook.underWay)",
         ] + Self.reasons("failed", failures)
+    }
+
+    private func proof(of bridge: StatusReport.Bridge) -> [String] {
+        guard let probe = bridge.probe else { return ["  probes are off"] }
+        let directions = [("out", probe.egress), ("in", probe.ingress)].compactMap { name, state in
+            state.map { "\(name) \(self.state($0))" }
+        }
+        let counts = "sent \(probe.sent)  returned \(probe.returned)  restarts \(probe.restarts)"
+        var lines = [
+            "  proof  \(directions.joined(separator: "  "))\(Self.time(probe.roundTripMicroseconds))  \(counts)"
+        ]
+        if let obstacle = probe.obstacle { lines.append("  proof is not possible: \(Self.printable(obstacle))") }
+        lines += probe.duplicates.map {
+            self.colour("  another instance uses this id", .red) + ", started \($0.epoch) (\($0.nonce))"
+        }
+        lines += probe.peers.map { peer in
+            "  peer  \(peer.instance)  \(Self.printable(peer.bridge))  heard \(self.state(peer.heard))"
+                + "  hears us \(peer.hears.map(self.state) ?? "unknown")\(Self.time(peer.roundTripMicroseconds))"
+                + "  last \(peer.sinceHeard) ms ago  missed \(peer.missed)"
+        }
+        return lines
+    }
+
+    private static func time(_ microseconds: Int64?) -> String {
+        microseconds.map { "  \($0 / 1000).\($0 % 1000 / 100) ms" } ?? ""
     }
 
     private static func total(_ counts: [String: UInt64]) -> UInt64 { counts.values.reduce(0, +) }
@@ -79,8 +105,8 @@ public struct StatusText {
 
     private func state(_ state: String) -> String {
         switch state {
-        case "up": self.colour(state, .green)
-        case "stopped": self.colour(state, .red)
+        case "up", "proven": self.colour(state, .green)
+        case "stopped", "broken": self.colour(state, .red)
         default: self.colour(state, .yellow)
         }
     }

@@ -23,6 +23,10 @@ public protocol Bridge: Sendable {
     /// When false the host puts header and data into one JSON envelope, and takes it apart on the way in.
     var carriesHeader: Bool { get }
 
+    /// Whether a confirmation of a message with a lifetime is the upstream's own word that it has it, rather than a sign that the
+    /// message was written to a socket. False unless a bridge says otherwise.
+    var answersProbes: Bool { get }
+
     /// Checks its settings; touches no network.
     ///
     /// - Throws: ``ConfigurationError`` with every problem found, a promise that this upstream cannot keep included.
@@ -35,6 +39,10 @@ public protocol Bridge: Sendable {
     ///
     /// - Throws: ``UpstreamError`` when the upstream was lost or refused us.
     func run(on link: BridgeLink) async throws
+}
+
+extension Bridge {
+    public var answersProbes: Bool { false }
 }
 
 /// Why a conversation with an upstream ended or could not start.
@@ -59,6 +67,8 @@ public struct UpstreamError: Error, Sendable, CustomStringConvertible {
         public static let takenOver = Code("taken_over")
         /// What is under way was not settled within its limit: our egress by the upstream, or what arrived by the server.
         public static let stalled = Code("stalled")
+        /// The connection stands, but nothing passed through it within the rule's deadline; said by the host.
+        public static let unproven = Code("unproven")
     }
 
     public var code: Code

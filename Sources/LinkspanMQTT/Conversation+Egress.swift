@@ -41,9 +41,11 @@ extension Conversation {
                 try properties.addJSONContentType()
                 if let header = egress.header { try properties.add(header) }
             }
+            // Brokers keep nothing of QoS 0 for sessions that are away, where it would take the place of messages.
+            let isFleeting = egress.lifetime != nil
             let identifier = try self.handle.publish(
-                topic: egress.name, payload: egress.payload, properties: properties, qos: self.plan.qos,
-                retains: self.plan.retains)
+                topic: egress.name, payload: egress.payload, properties: properties,
+                qos: isFleeting ? 0 : self.plan.qos, retains: self.plan.retains && !isFleeting)
             self.window.sent(
                 .init(
                     identifier: identifier, ticket: egress.ticket, bytes: egress.payload.readableBytes, sentAt: self.now

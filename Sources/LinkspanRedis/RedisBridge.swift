@@ -18,6 +18,8 @@ public struct RedisBridge: Bridge {
 
     public var carriesHeader: Bool { self.redis.mode == .streams }
 
+    public var answersProbes: Bool { true }
+
     private let redis: RedisOptions
     private let positions = StreamPositions()
 

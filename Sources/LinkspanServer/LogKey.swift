@@ -11,5 +11,8 @@ enum LogKey {
     static let retryIn = "retry.in"
     static let code = "error.code"
     static let reason = "error.reason"
+    static let instance = "instance.id"
+    static let epoch = "instance.epoch"
+    static let peerBridge = "peer.bridge"
     static let dropped = "dropped.messages"
 }

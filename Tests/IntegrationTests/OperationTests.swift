@@ -83,7 +83,7 @@ struct OperationTests {
         let upstream = try await MQTTUpstream()
         let service = try ChildProcess(
             "mosquitto_sub", ["-p", "\(upstream.server.port)", "-t", "sc/$linkspan/events/+"])
-        try await upstream.wait(for: 1, subscriptionsTo: [])
+        _ = try await eventually("the subscription") { upstream.foreignSubscriptions == 1 ? true : nil }
         let bridges = "  up: { broker: up, events: [publish, subscribe, unsubscribe] }"
         let instance = try await Instance("one", brokers: upstream.configuration, bridges: bridges)
         try await instance.wait(forBridge: "up")
@@ -114,7 +114,7 @@ struct OperationTests {
     func `SIGTERM sends clients away with 4101 and what is buffered to the broker`() async throws {
         let upstream = try await MQTTUpstream()
         let listener = try ChildProcess("mosquitto_sub", ["-p", "\(upstream.server.port)", "-t", "sc/#"])
-        try await upstream.wait(for: 1, subscriptionsTo: [])
+        _ = try await eventually("the subscription") { upstream.foreignSubscriptions == 1 ? true : nil }
         let instance = try await Instance("one", brokers: upstream.configuration, bridges: InstancePair.bridges)
         try await instance.wait(forBridge: "up")
         let checker = try Checker()

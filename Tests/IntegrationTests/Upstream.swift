@@ -36,13 +36,8 @@ extension Upstream {
 struct MQTTUpstream: Upstream {
     static let kind = ServerKind.mosquitto
     let server: LocalServer
-    /// A stock subscriber that follows mosquitto's own count of subscriptions; its own one is among them.
-    private let count: ChildProcess
-
     init() async throws {
         self.server = try await LocalServer.start(.mosquitto)
-        self.count = try ChildProcess(
-            "mosquitto_sub", ["-p", "\(self.server.port)", "-t", "$SYS/broker/subscriptions/count"])
     }
 
     var configuration: String {
@@ -62,8 +57,28 @@ struct MQTTUpstream: Upstream {
     }
 
     func subscriptions(to channels: [String]) async throws -> Int {
-        // mosquitto tells the sum over all topics only, so its callers give it all channels there are.
-        (self.count.output.events.last.flatMap { Int($0) } ?? 0) - 1
+        let topics = Set(channels.map { self.name(of: $0) })
+        return self.subscriptions { topics.contains($0) }
+    }
+
+    /// How many topics and filters stock programs have subscribed to.
+    var foreignSubscriptions: Int { self.subscriptions { $0.hasSuffix("#") || $0.hasSuffix("+") } }
+
+    /// mosquitto answers no question about single topics, but its log tells: `1795240110: <client> <qos> <topic>` for a subscription,
+    /// and the same without the number for its end.
+    private func subscriptions(to isMeant: (String) -> Bool) -> Int {
+        var held: Set<[String]> = []
+        for line in self.server.log {
+            let words = line.split(separator: " ").dropFirst().map(String.init)
+            if words.first == "Client", words.count > 1 {
+                held = held.filter { $0[0] != words[1] }
+            } else if words.count == 3, Int(words[1]) != nil {
+                held.insert([words[0], words[2]])
+            } else if words.count == 2 {
+                held.remove(words)
+            }
+        }
+        return held.count { isMeant($0[1]) }
     }
 }
 

@@ -108,6 +108,7 @@ struct RenderingTests {
                 clients 2  subscriptions 0  channels 0  published 30  delivered 60
 
                 plant  mqtt  waiting  required  mqtt://127.0.0.1:1883 (mosquitto 2)
+                  probes are off
                   out  accepted 21 = confirmed 6 + filtered 1 + expired 2 + dropped 7 + buffered 3 + in flight 2
                   in   received 15 = delivered 5 + duplicate 4 + looped 3 + refused 2 + held 1
                   connects 7  failures 8  filters 9  rejected filters 1  buffered bytes 640

@@ -33,7 +33,7 @@ struct ComplaintTests {
             """
             bridges.yaml:7:5: unknown key "chanels" in bridge "one"
                 did you mean "channels"?  allowed: broker, buffer, channels, direction, events, guarantee, interest, linger, \
-            max_hops, name, required, retry, transit
+            max_hops, name, probe, required, retry, transit
             """),
         Case(
             "unknown key of a block",

@@ -16,6 +16,9 @@ import Testing
         init(_ name: String, upstream: String) throws {
             let id = try #require(InstanceID(name))
             let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+            var rule = BridgeRule(name: "b", upstream: "u")
+            // The filters counted below are those of channels.
+            rule.probe = nil
             var settings = LinkspanSettings(
                 instance: InstanceSettings(id: id),
                 upstreams: [
@@ -23,7 +26,7 @@ import Testing
                         type: LoopbackBridge.kind, urls: [UpstreamURL(scheme: "loopback", host: upstream, port: 1)],
                         options: ["batch": .integer(64)])
                 ],
-                bridges: [BridgeRule(name: "b", upstream: "u")])
+                bridges: [rule])
             settings.server.host = "127.0.0.1"
             settings.server.port = 0
             settings.server.eventLoops = 2

@@ -211,6 +211,7 @@ extension LinkspanSettings {
             upstream.options[option] = .boolean(options[option] ?? (option == "header"))
         }
         var bridge = BridgeRule(name: "b", upstream: "u")
+        bridge.probe = nil
         rule(&bridge)
         return LinkspanSettings(
             instance: InstanceSettings(id: .own), upstreams: ["u": upstream], bridges: [bridge])

@@ -147,6 +147,9 @@ public final class LocalServer: Sendable {
         }
     }
 
+    /// What it said on standard error since it was started last.
+    public var log: [String] { self.process.withLock { $0 }?.errors.events ?? [] }
+
     /// Sends a signal, such as SIGHUP to make mosquitto read its passwords again.
     public func signal(_ number: Int32) { self.process.withLock { $0 }?.signal(number) }
 }
@@ -161,6 +164,7 @@ extension LocalServer {
             "autosave_interval 5", "max_queued_messages 100000", "max_inflight_messages 1000", "sys_interval 1",
             "set_tcp_nodelay true", "log_dest stderr",
         ]
+        lines += ["error", "warning", "notice", "information", "subscribe", "unsubscribe"].map { "log_type \($0)" }
         // Started as root, mosquitto would become a user who cannot read this folder.
         if geteuid() == 0 { lines.append("user root") }
         if options.users.isEmpty {

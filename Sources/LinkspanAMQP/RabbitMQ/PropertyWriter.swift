@@ -5,8 +5,8 @@ internal import NIOCore
 /// Writes the properties of publishes into memory of its own, so that a publish allocates nothing.
 struct PropertyWriter: ~Copyable {
     private static let headerCount = 5
-    /// Origin, message id (origin, two numbers, separators) and the most hops that ``HeaderFields/hopLimit`` allows.
-    private static let textCapacity = 64 + (64 + 1 + 20 + 1 + 20) + HeaderFields.hopLimit * 65
+    /// Origin, message id (origin, two numbers, separators), the most hops that ``HeaderFields/hopLimit`` allows, and a lifetime.
+    private static let textCapacity = 64 + (64 + 1 + 20 + 1 + 20) + HeaderFields.hopLimit * 65 + 20
 
     private let headers: UnsafeMutablePointer<amqp_table_entry_t>
     private let text: UnsafeMutableRawPointer
@@ -46,6 +46,12 @@ struct PropertyWriter: ~Copyable {
             properties.content_type = amqp_bytes_t("application/json")
         }
         self.used = 0
+        if let lifetime = message.lifetime {
+            // What is worth nothing later needs no place on a disk.
+            properties.delivery_mode = 1
+            properties._flags |= UInt32(AMQP_BASIC_EXPIRATION_FLAG)
+            properties.expiration = self.decimal(UInt64(max(lifetime / .milliseconds(1), 0)))
+        }
         guard let header = message.header else {
             if self.namesTickets {
                 properties._flags |= UInt32(AMQP_BASIC_MESSAGE_ID_FLAG)
@@ -89,6 +95,12 @@ struct PropertyWriter: ~Copyable {
         let start = self.used
         _ = self.append("ticket/")
         self.append(ticket)
+        return self.bytes(from: start)
+    }
+
+    private mutating func decimal(_ number: UInt64) -> amqp_bytes_t {
+        let start = self.used
+        self.append(number)
         return self.bytes(from: start)
     }
 

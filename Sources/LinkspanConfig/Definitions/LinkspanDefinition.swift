@@ -233,6 +233,7 @@ extension BlockDefinition {
                 KeyDefinition(
                     "max_hops", .integer(1...64), default: "\(defaults.maximumHops)",
                     "Instances that a message may pass."),
+                KeyDefinition("probe", .block(.probe), "Signs of life that prove that messages pass."),
                 KeyDefinition(
                     "required", .boolean, default: "\(defaults.isRequired)", "Whether readiness waits for it."),
             ])
@@ -258,6 +259,19 @@ extension BlockDefinition {
             KeyDefinition(
                 "when_full", .choice(OverflowPolicy.allCases.map(\.rawValue)), default: defaults.whenFull.rawValue,
                 "Which message gives way; or block: publishers wait."),
+        ])
+    }
+
+    private static var probe: BlockDefinition {
+        let defaults = ProbeSettings()
+        return BlockDefinition([
+            KeyDefinition(
+                "every", .duration(.zero ... .seconds(3600)), default: Quantity.text(defaults.every),
+                "Time between probes; 0s sends and expects none."),
+            KeyDefinition(
+                "deadline", .duration(.milliseconds(100)...(.seconds(86_400))),
+                default: Quantity.text(defaults.deadline),
+                "So long without one that came back, the connection is begun anew."),
         ])
     }
 

@@ -201,10 +201,25 @@ struct SettingsReader {
         rule.maximumHops = block.integer("max_hops") ?? rule.maximumHops
         rule.isRequired = block.boolean("required") ?? rule.isRequired
         rule.buffer = Self.buffer(from: block.block("buffer"))
+        rule.probe = self.probe(from: block.block("probe"), of: block)
         rule.retryInitial = block.block("retry").duration("initial") ?? rule.retryInitial
         rule.retryMaximum = block.block("retry").duration("max") ?? max(rule.retryMaximum, rule.retryInitial)
         self.check(rule, in: block, brokers: brokers, bridgeNames: bridgeNames)
         return rule
+    }
+
+    private mutating func probe(from block: ConfigBlock, of bridge: ConfigBlock) -> ProbeSettings? {
+        let defaults = ProbeSettings()
+        let every = block.duration("every") ?? defaults.every
+        guard every > .zero else { return nil }
+        let deadline = block.duration("deadline") ?? max(defaults.deadline, every * 3)
+        if deadline < every * 2 {
+            self.report(
+                block.location(of: "deadline"),
+                "\(bridge.path.label): probe.deadline is shorter than two times probe.every",
+                hint: "one probe that is late would end the connection")
+        }
+        return ProbeSettings(every: every, deadline: deadline)
     }
 
     private static func buffer(from block: ConfigBlock) -> BufferSettings {

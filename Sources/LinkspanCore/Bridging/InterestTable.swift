@@ -190,7 +190,7 @@ public struct InterestTable: Sendable {
 
 extension UpstreamFilter {
     /// Whether everything that `other` matches matches this too.
-    func covers(_ other: UpstreamFilter) -> Bool {
+    public func covers(_ other: UpstreamFilter) -> Bool {
         switch (self, other) {
         case (.exact(let mine), .exact(let others)): mine.utf8.elementsEqual(others.utf8)
         case (.exact, .prefix): false

@@ -79,6 +79,8 @@ public struct BridgeRule: Sendable {
     /// Bridges whose ingress this one may carry onward.
     public var transit: [String] = []
     public var maximumHops = 4
+    /// Nil sends and expects no probes.
+    public var probe: ProbeSettings? = ProbeSettings()
     /// Whether `/ready` waits for it.
     public var isRequired = false
 
@@ -86,6 +88,9 @@ public struct BridgeRule: Sendable {
         self.name = name
         self.upstream = upstream
     }
+
+    /// Whether the upstream hears who listens here.
+    public var mirrorsOccupancy: Bool { self.events.contains(.subscribe) || self.events.contains(.unsubscribe) }
 }
 
 /// The memory in which envelopes wait for an upstream.

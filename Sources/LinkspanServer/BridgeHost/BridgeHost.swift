@@ -37,8 +37,11 @@ public final class BridgeHost: BridgePlane, Service {
     package init(
         settings: LinkspanSettings, bridges: [any Bridge.Type], drainLimit: Duration, clock: HostClock, logger: Logger
     ) throws(ConfigurationError) {
+        let life = InstanceLife(
+            instance: settings.instance.id, epoch: clock.wallMilliseconds(), nonce: .random(in: 1 ... .max))
         self.runners = try BridgePlanner.plans(for: settings, bridges: bridges).map { [pressure] plan in
-            BridgeRunner(plan: plan, settings: settings, pressure: pressure, clock: clock, logger: logger)
+            BridgeRunner(
+                plan: plan, settings: settings, life: life, pressure: pressure, clock: clock, logger: logger)
         }
         self.clock = clock
         self.logger = logger
@@ -144,9 +147,11 @@ public final class BridgeHost: BridgePlane, Service {
         }
     }
 
-    /// One timer for all that is due by the clock, at a quarter of the shortest linger or age.
+    /// One timer for all that is due by the clock, at a quarter of the shortest linger, age or time between probes.
     private func tick() async {
-        let spans = self.runners.flatMap { [$0.plan.rule.linger, $0.plan.rule.buffer.age ?? .seconds(4)] }
+        let spans = self.runners.map(\.plan.rule).flatMap { rule in
+            [rule.linger, rule.buffer.age ?? .seconds(4), rule.probe?.every ?? .seconds(4)]
+        }
         let pause = min(max((spans.min() ?? .seconds(4)) / 4, .milliseconds(10)), .seconds(1))
         while !Task.isCancelled {
             try? await self.clock.sleep(pause)

@@ -7,23 +7,30 @@ struct BridgePlan: Sendable {
     var rule: BridgeRule
     var kind: String
     var bridge: any Bridge
+    /// For a rule that only receives: the same without the means to send its probes, for upstreams that let it send nothing.
+    var mute: (any Bridge)?
     var urls: [UpstreamURL]
     var selector: ChannelSelector
     var template: NameTemplate
     var transit: UInt64
 
     var receives: Bool { self.rule.direction != .egress }
-    var mirrorsOccupancy: Bool { self.rule.events.contains(.subscribe) || self.rule.events.contains(.unsubscribe) }
 
     func carriesOut(_ channel: ChannelName) -> Bool {
         self.rule.direction != .ingress && self.rule.events.contains(.publish) && self.selector.contains(channel)
     }
 
     func interestTable() -> InterestTable {
+        let own = self.controlNames
         switch (self.receives, self.rule.interest) {
-        case (false, _): InterestTable(always: [])
-        case (true, .always): InterestTable(always: InterestTable.filters(for: self.selector, through: self.template))
-        case (true, .onDemand): InterestTable(linger: self.rule.linger)
+        case (false, _): return InterestTable(always: [])
+        case (true, .always):
+            let filters = InterestTable.filters(for: self.selector, through: self.template)
+            return InterestTable(always: filters + own.map { .exact($0) })
+        case (true, .onDemand):
+            var table = InterestTable(linger: self.rule.linger)
+            for name in own { table.subscribed(name) }
+            return table
         }
     }
 }
@@ -76,12 +83,14 @@ struct BridgePlanner {
         }
         guard let kind = self.kind(of: upstream, rule.upstream) else { return nil }
         let template = self.template(of: rule, kind, path)
-        let bridge = self.bridge(kind, rule, upstream)
+        let sends = rule.direction != .ingress || rule.mirrorsOccupancy
+        let bridge = self.bridge(kind, rule, upstream, sends: sends || rule.probe != nil)
         guard let selector, let template, let bridge else { return nil }
         return BridgePlan(
-            index: BridgeIndex(index), rule: rule, kind: kind.kind, bridge: bridge, urls: upstream.urls,
-            selector: selector,
-            template: template, transit: transit & ~(1 << UInt64(index & 63)))
+            index: BridgeIndex(index), rule: rule, kind: kind.kind, bridge: bridge,
+            mute: sends || rule.probe == nil ? nil : self.bridge(kind, rule, upstream, sends: false),
+            urls: upstream.urls, selector: selector, template: template,
+            transit: transit & ~(1 << UInt64(index & 63)))
     }
 
     private mutating func kind(of upstream: UpstreamSettings, _ name: String) -> (any Bridge.Type)? {
@@ -105,13 +114,12 @@ struct BridgePlanner {
     }
 
     private mutating func bridge(
-        _ kind: any Bridge.Type, _ rule: BridgeRule, _ upstream: UpstreamSettings
+        _ kind: any Bridge.Type, _ rule: BridgeRule, _ upstream: UpstreamSettings, sends: Bool
     ) -> (any Bridge)? {
-        let mirrors = rule.events.contains(.subscribe) || rule.events.contains(.unsubscribe)
         let settings = BridgeSettings(
             name: rule.name, instance: self.settings.instance.id, urls: upstream.urls, username: upstream.username,
             password: upstream.password, tls: upstream.tls, guarantee: rule.guarantee,
-            receives: rule.direction != .egress, sends: rule.direction != .ingress || mirrors,
+            receives: rule.direction != .egress, sends: sends,
             optionsPath: upstream.optionsPath, options: upstream.options)
         do throws(ConfigurationError) {
             return try kind.init(settings: settings)

@@ -13,9 +13,15 @@ extension BridgeRunner {
         var random = SystemRandomNumberGenerator()
         var upstream = 0
         var logged: Failure?
+        var isMute = false
         while !Task.isCancelled {
-            let failure = await self.converse(upstream: upstream, acceptor: acceptor)
+            let failure = await self.converse(upstream: upstream, isMute: isMute, acceptor: acceptor)
             if Task.isCancelled { break }
+            if failure.code == .refused, self.plan.mute != nil {
+                isMute.toggle()
+                // An upstream that lets nobody publish refuses our probes; whoever only listens can do without.
+                if isMute { continue }
+            }
             let retry = schedule.failed(upstream: upstream, code: failure.code, uptime: failure.uptime, using: &random)
             self.enterWaiting(failure, retry: retry)
             // The same failure at every attempt is news only once.
@@ -36,24 +42,37 @@ extension BridgeRunner {
         var uptime: Duration?
     }
 
-    private func converse(upstream: Int, acceptor: any IngressAcceptor) async -> Failure {
+    private func converse(upstream: Int, isMute: Bool, acceptor: any IngressAcceptor) async -> Failure {
         let wallNow = self.clock.wallMilliseconds()
         let number = self.update { state in
             state.link.upstream = upstream
             state.link.enter(.connecting, at: wallNow)
             return state.conversation
         }
+        let bridge = isMute ? self.plan.mute ?? self.plan.bridge : self.plan.bridge
         let link = BridgeLink(
             logger: self.logger, upstream: self.plan.urls[upstream],
-            host: Conversation(runner: self, acceptor: acceptor, number: number))
+            host: Conversation(
+                runner: self, acceptor: acceptor, number: number,
+                abilities: self.plan.abilities(bridge, isMute: isMute)))
         var failure = Failure(upstream: self.plan.urls[upstream], text: "the conversation ended without a reason")
+        let running = Task { try await bridge.run(on: link) }
+        self.update { $0.cut = { running.cancel() } }
         do {
-            try await self.plan.bridge.run(on: link)
+            try await withTaskCancellationHandler {
+                try await running.value
+            } onCancel: {
+                running.cancel()
+            }
         } catch let error as UpstreamError {
             failure.code = error.code
             failure.text = error.message
         } catch {
             failure.text = "\(error)"
+        }
+        if let verdict = self.takeVerdict() {
+            failure.code = .unproven
+            failure.text = "nothing came back for \(verdict.silence.rounded)"
         }
         failure.uptime = self.endConversation()
         return failure
@@ -137,7 +156,7 @@ extension BridgeRunner {
 
 extension Duration {
     /// For people: seconds with one decimal.
-    fileprivate var rounded: String {
+    var rounded: String {
         let tenths = self.components.seconds * 10 + self.components.attoseconds / 100_000_000_000_000_000
         return "\(tenths / 10).\(tenths % 10) s"
     }

@@ -19,7 +19,8 @@ final class BridgeRunner: Sendable {
     private let codec: EnvelopeCodec
 
     init(
-        plan: BridgePlan, settings: LinkspanSettings, pressure: BackPressure, clock: HostClock, logger: Logger
+        plan: BridgePlan, settings: LinkspanSettings, life: InstanceLife, pressure: BackPressure, clock: HostClock,
+        logger: Logger
     ) {
         self.plan = plan
         self.pressure = pressure
@@ -33,9 +34,13 @@ final class BridgeRunner: Sendable {
         self.egress = Mutex(
             EgressState(
                 buffer: EgressBuffer(settings: plan.rule.buffer, guarantee: plan.rule.guarantee),
-                interest: plan.interestTable(), link: LinkRecord(since: clock.wallMilliseconds())))
+                interest: plan.interestTable(), link: LinkRecord(since: clock.wallMilliseconds()),
+                probes: plan.probeTable(life: life)))
         self.ingress = Mutex(
-            IngressState(names: IngressNames(template: plan.template, selector: plan.receives ? plan.selector : nil)))
+            IngressState(
+                names: IngressNames(
+                    template: plan.template, selector: plan.receives ? plan.selector : nil, control: plan.heardControl))
+        )
     }
 
     /// Changes the egress state, then wakes the bridge if there is work that it waits for.
@@ -116,6 +121,7 @@ final class BridgeRunner: Sendable {
             state.buffer.shrink()
             state.noteIfIdle()
         }
+        self.judgeProbes(at: now)
         // In pieces, since owners wait for the same lock.
         while self.update({ state in state.buffer.detach(upTo: 512) }) {}
     }
@@ -125,41 +131,56 @@ final class BridgeRunner: Sendable {
     func deliver(
         _ messages: [IngressMessage], to acceptor: any IngressAcceptor, whenTaken: @escaping @Sendable () -> Void
     ) {
-        let batch = self.ingress.withLock { state in self.judge(messages, &state) }
+        let now = self.clock.now()
+        let (batch, control) = self.ingress.withLock { state in self.judge(messages, &state, at: now) }
+        for message in control { self.heard(message, at: now) }
         let count = batch.count
         guard count > 0 else { return whenTaken() }
         acceptor.accept(batch, from: self.plan.index, hopLimit: self.plan.rule.maximumHops) { tally in
-            self.ingress.withLock { $0.ledger.settle(tally, of: count) }
+            let now = self.clock.now()
+            self.ingress.withLock { $0.taken(tally, of: count, at: now) }
             whenTaken()
         }
     }
 
-    private func judge(_ messages: [IngressMessage], _ state: inout IngressState) -> [IngressEnvelope] {
+    /// - Returns: what is for the owners, and what the instances tell each other, which is in no ledger.
+    private func judge(
+        _ messages: [IngressMessage], _ state: inout IngressState, at now: NIODeadline
+    ) -> ([IngressEnvelope], [ControlMessage]) {
         var batch: [IngressEnvelope] = []
+        var control: [ControlMessage] = []
         batch.reserveCapacity(messages.count)
         for message in messages {
             switch self.judge(message, &state.names) {
-            case .success(let envelope): batch.append(IngressEnvelope(envelope))
+            case .success(.envelope(let envelope)): batch.append(IngressEnvelope(envelope))
+            case .success(.control(let message)): control.append(message)
             case .failure(let refusal): state.ledger.refused[refusal.reason] += 1
             }
         }
-        state.ledger.received += UInt64(messages.count)
-        state.ledger.held += UInt64(batch.count)
-        return batch
+        state.handedOver(batch.count, of: messages.count - control.count, at: now)
+        return (batch, control)
     }
 
-    private func judge(_ message: IngressMessage, _ names: inout IngressNames) -> Result<Envelope, Refusal> {
+    private func judge(_ message: IngressMessage, _ names: inout IngressNames) -> Result<Judged, Refusal> {
         let channel: ChannelName
         switch names.answer(for: message.name) {
         case .channel(let name): channel = name
-        case .control: return .failure(Refusal(reason: .reserved))
+        case .control(let channel):
+            let content = self.codec.decode(message.payload, header: message.header)
+            return .success(.control(ControlMessage(channel: channel, content: content)))
         case .refused(let reason): return .failure(Refusal(reason: reason))
         }
         switch self.codec.decode(message.payload, header: message.header) {
-        case .envelope(let header, let data): return .success(Envelope(channel: channel, data: data, header: header))
-        case .raw(let data): return .success(Envelope(channel: channel, data: data, header: nil))
+        case .envelope(let header, let data):
+            return .success(.envelope(Envelope(channel: channel, data: data, header: header)))
+        case .raw(let data): return .success(.envelope(Envelope(channel: channel, data: data, header: nil)))
         case .refused(let reason): return .failure(Refusal(reason: reason))
         }
+    }
+
+    private enum Judged {
+        case envelope(Envelope)
+        case control(ControlMessage)
     }
 
     private struct Refusal: Error {
@@ -170,6 +191,7 @@ final class BridgeRunner: Sendable {
 
     var status: BridgeStatus {
         let ledger = self.ingress.withLock { $0.ledger }
+        let now = self.clock.now()
         return self.egress.withLock { state in
             BridgeStatus(
                 name: self.plan.rule.name, kind: self.plan.kind, isRequired: self.plan.rule.isRequired,
@@ -180,7 +202,7 @@ final class BridgeRunner: Sendable {
                 ingress: ledger,
                 bufferedBytes: state.buffer.usedBytes, interestCount: state.interest.count,
                 rejectedFilters: state.interest.rejected.count, refusedInterest: state.interest.refusedCount,
-                strayTickets: state.buffer.strayTickets)
+                strayTickets: state.buffer.strayTickets, probe: state.probes?.report(at: now))
         }
     }
 }
@@ -195,16 +217,24 @@ struct EgressState: Sendable {
     var isStopped = false
     /// Fires when nothing is left to send; set while the host drains.
     var whenIdle: OneShot?
+    /// Nil when the rule wants none, or the upstream has no name for them.
+    var probes: ProbeTable?
+    var isProbeDue = false
+    /// Ends the conversation under way.
+    var cut: (@Sendable () -> Void)?
+    /// Why the host itself ended it.
+    var verdict: ProbeTable.Verdict?
 
     private var wake: (@Sendable () -> Void)?
     private var wakesForMessages = false
     private var wakesForInterest = false
     private var isPressing = false
 
-    init(buffer: EgressBuffer, interest: InterestTable, link: LinkRecord) {
+    init(buffer: EgressBuffer, interest: InterestTable, link: LinkRecord, probes: ProbeTable?) {
         self.buffer = buffer
         self.interest = interest
         self.link = link
+        self.probes = probes
     }
 
     mutating func install(_ wake: @escaping @Sendable () -> Void) {
@@ -221,7 +251,8 @@ struct EgressState: Sendable {
 
     /// The wake to call now, at most once until the bridge looks again.
     mutating func takeDueWake() -> (@Sendable () -> Void)? {
-        guard self.wakesForMessages && self.buffer.hasWaiting || self.wakesForInterest && self.interest.hasChanges
+        let hasMessages = self.buffer.hasWaiting || self.isProbeDue
+        guard self.wakesForMessages && hasMessages || self.wakesForInterest && self.interest.hasChanges
         else { return nil }
         self.wakesForMessages = false
         self.wakesForInterest = false
@@ -242,6 +273,9 @@ struct EgressState: Sendable {
         self.wakesForInterest = false
         self.buffer.linkLost()
         self.interest.linkLost()
+        self.probes?.linkDown()
+        self.isProbeDue = false
+        self.cut = nil
         self.whenIdle?.fire()
     }
 
@@ -253,6 +287,23 @@ struct EgressState: Sendable {
 struct IngressState: Sendable {
     var names: IngressNames
     var ledger = IngressLedger()
+    /// Since when the owners have taken nothing of what they hold; nil while they hold nothing.
+    private(set) var untakenSince: NIODeadline?
+
+    init(names: IngressNames) {
+        self.names = names
+    }
+
+    mutating func handedOver(_ count: Int, of received: Int, at now: NIODeadline) {
+        self.ledger.received += UInt64(received)
+        self.ledger.held += UInt64(count)
+        if count > 0, self.untakenSince == nil { self.untakenSince = now }
+    }
+
+    mutating func taken(_ tally: IngressTally, of count: Int, at now: NIODeadline) {
+        self.ledger.settle(tally, of: count)
+        self.untakenSince = self.ledger.held > 0 ? now : nil
+    }
 }
 
 /// How a bridge stands with its upstream.

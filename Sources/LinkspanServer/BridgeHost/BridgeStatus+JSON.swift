@@ -8,6 +8,7 @@ extension BridgeStatus {
         json.putJSONString(self.kind)
         json.put(",\"state\":")
         json.putJSONString(self.state.rawValue)
+        if let probe = self.probe { json.putProof(probe) }
         json.putCounts([("connects", self.connects), ("failures", self.failures)])
         json.put(",\"egress\":{")
         json.putCounts(self.egress.counts, isFirst: true)
@@ -48,6 +49,19 @@ extension [UInt8] {
             self.put("\":")
             self.put(decimal: Int64(clamping: count))
         }
+    }
+
+    /// Whether messages are known to pass, each way that the bridge has.
+    fileprivate mutating func putProof(_ report: ProbeReport) {
+        let states = [("out", report.egress), ("in", report.ingress)].filter { $0.1 != nil }
+        self.put(",\"proof\":{")
+        for (index, (direction, state)) in states.enumerated() {
+            if index > 0 { self.put(",") }
+            self.putJSONString(direction)
+            self.put(":")
+            self.putJSONString(state?.rawValue ?? "")
+        }
+        self.put("}")
     }
 
     /// Every reason of the list, so that a reader need not know which ones there are.

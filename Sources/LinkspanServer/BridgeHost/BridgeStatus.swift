@@ -47,4 +47,9 @@ public struct BridgeStatus: Sendable {
     public var refusedInterest: UInt64
     /// Confirmations for nothing that was in flight; above zero only with a faulty bridge.
     public var strayTickets: UInt64
+    /// What probes have shown; nil when the rule sends and expects none.
+    public var probe: ProbeReport?
+
+    /// Whether readiness need not wait for it.
+    public var isReady: Bool { self.state == .up && (self.probe?.isGood ?? true) }
 }

@@ -8,11 +8,13 @@ final class Conversation: BridgeLinkHost {
     private let runner: BridgeRunner
     private let acceptor: any IngressAcceptor
     private let number: UInt64
+    private let abilities: ProbeTable.Abilities
 
-    init(runner: BridgeRunner, acceptor: any IngressAcceptor, number: UInt64) {
+    init(runner: BridgeRunner, acceptor: any IngressAcceptor, number: UInt64, abilities: ProbeTable.Abilities) {
         self.runner = runner
         self.acceptor = acceptor
         self.number = number
+        self.abilities = abilities
     }
 
     func connected(_ facts: UpstreamFacts) {
@@ -26,6 +28,8 @@ final class Conversation: BridgeLinkHost {
             state.link.lastError = nil
             state.link.retryDelay = nil
             state.link.connects += 1
+            state.probes?.linkUp(self.abilities, at: now)
+            state.isProbeDue = state.probes?.isDue(at: now) ?? false
             return true
         }
         if isFirst { self.runner.logConnected(facts) }
@@ -44,13 +48,16 @@ final class Conversation: BridgeLinkHost {
             guard state.conversation == self.number else { return LinkWork() }
             var work = LinkWork(interest: state.interest.takeChanges())
             work.egress.reserveCapacity(min(max(limit, 0), Int(state.buffer.ledger.buffered)))
-            let count = state.buffer.take(upTo: limit, at: now) { ticket, envelope in
+            if state.isProbeDue, limit > 0, let probe = self.runner.takeProbe(&state, at: now) {
+                work.egress.append(probe)
+            }
+            _ = state.buffer.take(upTo: limit - work.egress.count, at: now) { ticket, envelope in
                 work.egress.append(
                     EgressMessage(
                         ticket: ticket, name: envelope.name, payload: envelope.data,
                         header: envelope.header.map { hopGuard.leaving($0) }))
             }
-            state.armWake(forMessages: count < limit)
+            state.armWake(forMessages: work.egress.count < limit)
             state.noteIfIdle()
             return work
         }
@@ -59,11 +66,19 @@ final class Conversation: BridgeLinkHost {
     }
 
     func confirm(_ tickets: ClosedRange<UInt64>) {
-        self.settle { $0.confirm(tickets) }
+        self.settle { state in
+            state.buffer.confirm(tickets)
+            guard state.probes?.isAwaiting == true else { return }
+            state.probes?.confirmed(tickets, at: self.runner.clock.now())
+        }
     }
 
     func refuse(_ ticket: UInt64, _ reason: EgressRefusal) {
-        self.settle { $0.refuse(ticket, reason) }
+        self.settle { state in
+            state.buffer.refuse(ticket, reason)
+            guard state.probes?.isAwaiting == true else { return }
+            state.probes?.refused(ticket, reason, at: self.runner.clock.now())
+        }
     }
 
     func deliver(_ messages: [IngressMessage], whenTaken: @escaping @Sendable () -> Void) {
@@ -72,14 +87,16 @@ final class Conversation: BridgeLinkHost {
 
     func interestSettled(_ filter: UpstreamFilter, accepted: Bool) {
         self.runner.update { state in
-            if state.conversation == self.number { state.interest.settled(filter, accepted: accepted) }
+            guard state.conversation == self.number else { return }
+            state.interest.settled(filter, accepted: accepted)
+            self.runner.filterSettled(filter, accepted: accepted, &state)
         }
     }
 
-    private func settle(_ body: (inout EgressBuffer) -> Void) {
+    private func settle(_ body: (inout EgressState) -> Void) {
         self.runner.update { state in
             guard state.conversation == self.number else { return }
-            body(&state.buffer)
+            body(&state)
             state.noteIfIdle()
         }
     }
