@@ -56,6 +56,8 @@ public struct ServerCounters: Sendable, Hashable {
     public var applicationPauses = 0
     /// Calls of the server that a client did not answer in time.
     public var callsTimedOut = 0
+    /// Arrays of packets that were sent to clients which read them.
+    public var batchesSent = 0
     /// Connections that middleware refused, before their WebSocket was open or in its handshake.
     public var handshakesBlocked = 0
     /// Messages that middleware dropped before they were looked at.
@@ -78,7 +80,7 @@ public struct ServerCounters: Sendable, Hashable {
             \.upstreamPauses, \.injectionsDropped, \.subscriptions, \.channels, \.channelsForgotten,
             \.tokensAccepted, \.tokensExpired, \.tokensNotActive, \.tokensRevoked, \.tokensInvalid,
             \.tokensExpiredInSession, \.anonymousRefused, \.connectionsRevoked, \.subscribesDenied,
-            \.publishesDenied, \.applicationPauses, \.callsTimedOut,
+            \.publishesDenied, \.applicationPauses, \.callsTimedOut, \.batchesSent,
             \.handshakesBlocked, \.messagesBlocked, \.actionsBlocked, \.deliveriesBlocked,
             \.decisionsTimedOut,
         ]
@@ -128,6 +130,7 @@ final class LoopCounters: Sendable {
     let publishesDenied = Counter()
     let applicationPauses = Counter()
     let callsTimedOut = Counter()
+    let batchesSent = Counter()
     let handshakesBlocked = Counter()
     let messagesBlocked = Counter()
     let actionsBlocked = Counter()
@@ -163,6 +166,7 @@ final class LoopCounters: Sendable {
         counters.publishesDenied = self.publishesDenied.current
         counters.applicationPauses = self.applicationPauses.current
         counters.callsTimedOut = self.callsTimedOut.current
+        counters.batchesSent = self.batchesSent.current
         counters.handshakesBlocked = self.handshakesBlocked.current
         counters.messagesBlocked = self.messagesBlocked.current
         counters.actionsBlocked = self.actionsBlocked.current

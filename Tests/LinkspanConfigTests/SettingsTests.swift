@@ -37,6 +37,8 @@ struct SettingsTests {
                 json_depth: 6
                 publishes_per_second: 7
                 batch: 8
+              batching:
+                { on_handshake: true, handshake_duration: 1s, interval: 2ms, size: 3KiB, subscribe_window: 4ms }
             """
         ).server
         var expected = ServerSettings()
@@ -68,6 +70,11 @@ struct SettingsTests {
         expected.limits.jsonDepth = 6
         expected.limits.publishesPerSecond = 7
         expected.limits.batchElements = 8
+        expected.batching.onHandshake = true
+        expected.batching.handshakeDuration = .seconds(1)
+        expected.batching.interval = .milliseconds(2)
+        expected.batching.bytes = 3072
+        expected.batching.subscribeWindow = .milliseconds(4)
         #expect(server == expected)
     }
 

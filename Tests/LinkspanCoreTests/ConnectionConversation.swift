@@ -89,7 +89,7 @@ struct ConnectionConversation {
         case .nothing: return []
         case .publish(let channel, let data, let callID):
             return ["publish \(channel.string(in: span))\(part(data))"] + success(callID)
-        case .subscribe(let channel, _, let callID):
+        case .subscribe(let channel, _, let callID, _):
             let name = channel.string(in: span)
             let isNew = self.subscriptions.insert(name).inserted
             self.machine.subscribed(isNew: isNew)

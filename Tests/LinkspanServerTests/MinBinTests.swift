@@ -6,78 +6,6 @@ import TestSupport
 import Testing
 
 @Suite struct MinBinTests {
-    /// A client that writes MessagePack by hand; what it shows was captured from sc-codec-min-bin 3.0.
-    private struct Client {
-        let raw: RawClient
-
-        static func open(_ address: SocketAddress) async throws -> Client {
-            let client = Client(raw: try await RawClient.open(address))
-            // {e:["#handshake",{authToken:null},1]}
-            try await client.sends("81 a165 93 aa2368616e647368616b65 81a961757468546f6b656ec0 01")
-            let answer = try await client.nextPacket()
-            #expect(answer.hasPrefix(#"{"rid":1,"error":null,"data":{"id":""#), "\(answer)")
-            #expect(answer.hasSuffix(#"","pingTimeout":20000,"isAuthenticated":false}}"#), "\(answer)")
-            return client
-        }
-
-        func sends(_ hex: String) async throws {
-            try await self.raw.send(bytes: RawClient.frame(.binary, MinBinTests.bytes(hex)))
-        }
-
-        /// The packet that is this JSON text.
-        func sends(packet: String) async throws {
-            try await self.raw.send(bytes: RawClient.frame(.binary, try MinBinTests.encoded(packet)))
-        }
-
-        /// Pings that were due before the first message told the codec are text, in both protocols' forms.
-        func nextBinary() async throws -> [UInt8] {
-            let event = try await self.raw.next("binary frame") { $0 != .text("") && $0 != .text("#1") }
-            guard case .binary(let bytes) = event else {
-                throw TimedOut(what: "binary frame", limit: nil, seen: "\(event)")
-            }
-            return bytes
-        }
-
-        func nextPacket() async throws -> String {
-            let bytes = try await self.nextBinary()
-            return try MinBinTests.decoded(bytes)
-        }
-
-        func expects(_ hex: String, sourceLocation: SourceLocation = #_sourceLocation) async throws {
-            let bytes = try await self.nextBinary()
-            #expect(bytes == MinBinTests.bytes(hex), sourceLocation: sourceLocation)
-        }
-
-        func subscribe(_ channel: String) async throws {
-            try await self.sends(packet: ##"{"event":"#subscribe","data":{"channel":"\##(channel)"},"cid":5}"##)
-            // {r:[5,null,null]}
-            try await self.expects("81 a172 93 05 c0 c0")
-        }
-    }
-
-    private static func bytes(_ hex: String) -> [UInt8] {
-        let digits = hex.utf8.filter { $0 != UInt8(ascii: " ") }
-        return stride(from: 0, to: digits.count, by: 2).map { index in
-            UInt8(String(decoding: digits[index...index + 1], as: UTF8.self), radix: 16) ?? 0
-        }
-    }
-
-    private static func encoded(_ packet: String) throws -> [UInt8] {
-        try Array(packet.utf8).withUnsafeBytes { text in
-            var bytes: [UInt8] = []
-            try MinBinCodec().encode(text.bytes, into: &bytes)
-            return bytes
-        }
-    }
-
-    private static func decoded(_ message: [UInt8]) throws -> String {
-        try message.withUnsafeBytes { bytes in
-            var text: [UInt8] = []
-            try MinBinCodec().decode(bytes.bytes, into: &text)
-            return String(decoding: text, as: UTF8.self)
-        }
-    }
-
     static let choices: [CodecChoice] = [.auto, .minBin]
 
     @Test(arguments: bothProtocols, choices)
@@ -88,12 +16,15 @@ import Testing
             $0.protocolChoice = choice
             $0.codec = codec
         }) { _, address in
-            let client = try await Client.open(address)
+            let client = try await MinBinClient.open(address)
             try await client.subscribe("foo")
             // {p:["foo",{a:1},3]}
             try await client.sends("81 a170 93 a3666f6f 81a16101 03")
             let came = [try await client.nextBinary(), try await client.nextBinary()]
-            #expect(Set(came) == [Self.bytes("81 a172 93 03 c0 c0"), Self.bytes("81 a170 92 a3666f6f 81a16101")])
+            #expect(
+                Set(came) == [
+                    MinBinClient.bytes("81 a172 93 03 c0 c0"), MinBinClient.bytes("81 a170 92 a3666f6f 81a16101"),
+                ])
             // [{e:["#unsubscribe","foo",6]},{e:["#unsubscribe","foo",7]}]
             let ending = "81 a165 93 ac23756e737562736372696265 a3666f6f"
             try await client.sends("92 \(ending) 06 \(ending) 07")
@@ -109,10 +40,10 @@ import Testing
             $0.timing.pingInterval = .milliseconds(200)
             $0.timing.pingTimeoutDisabled = false
         }) { server, address in
-            let binaries = [try await Client.open(address), try await Client.open(address)]
+            let binaries = [try await MinBinClient.open(address), try await MinBinClient.open(address)]
             let texts = [try await RawClient.ready(address), try await RawClient.ready(address)]
             // The first pong shows the protocol: `#2` is a string in MessagePack for one of them.
-            _ = try await binaries[0].raw.next("ping of protocol 1") { $0 == .binary(Self.bytes("a2 23 31")) }
+            _ = try await binaries[0].raw.next("ping of protocol 1") { $0 == .binary(MinBinClient.bytes("a2 23 31")) }
             try await binaries[0].sends("a2 23 32")
             try await binaries[1].raw.send("")
             _ = try await texts[0].next("ping of protocol 1") { $0 == .text("#1") }
@@ -121,7 +52,7 @@ import Testing
             for text in texts { try await text.subscribe("foo") }
             for binary in binaries {
                 try await binary.sends(packet: ##"{"event":"#subscribe","data":{"channel":"foo"},"cid":5}"##)
-                _ = try await binary.raw.next("answer") { $0 == .binary(Self.bytes("81 a172 93 05 c0 c0")) }
+                _ = try await binary.raw.next("answer") { $0 == .binary(MinBinClient.bytes("81 a172 93 05 c0 c0")) }
             }
             let before = server.counters.deliveries
             try await texts[0].publish("foo", #"{"a":1}"#)
@@ -133,7 +64,7 @@ import Testing
             }
             for binary in binaries {
                 for hex in ["81 a170 92 a3666f6f 81a16101", "81 a170 92 a3666f6f 93 01 c3 a178"] {
-                    let delivery = RawClient.Event.binary(Self.bytes(hex))
+                    let delivery = RawClient.Event.binary(MinBinClient.bytes(hex))
                     _ = try await binary.raw.log.first("delivery") { $0 == delivery }
                 }
             }
@@ -144,7 +75,7 @@ import Testing
     @Test func `one who leaves takes nothing from those who read the other codec`() async throws {
         try await withServer { server, address in
             let text = try await RawClient.ready(address)
-            let binary = try await Client.open(address)
+            let binary = try await MinBinClient.open(address)
             try await text.subscribe("foo")
             try await binary.subscribe("foo")
             #expect(server.counters.subscriptions == 2)
@@ -163,7 +94,7 @@ import Testing
     @Test(arguments: ["c1", "81 a165 93", "ff", "81 a165 91 05", "00", "c0", "81 a170 90"])
     func `what is no packet is passed over`(hex: String) async throws {
         try await withServer({ $0.codec = .minBin }) { _, address in
-            let client = try await Client.open(address)
+            let client = try await MinBinClient.open(address)
             try await client.sends(hex)
             try await client.raw.send("text means nothing here")
             try await client.raw.publish("foo", "1", callID: 9)
@@ -176,7 +107,7 @@ import Testing
         hex: String
     ) async throws {
         try await withServer { _, address in
-            let client = Client(raw: try await RawClient.open(address))
+            let client = MinBinClient(raw: try await RawClient.open(address))
             try await client.sends(hex)
             #expect(try await client.raw.closeCode() == 4009)
         }
@@ -184,7 +115,7 @@ import Testing
 
     @Test func `a listener for JSON does not take MessagePack`() async throws {
         try await withServer({ $0.codec = .json }) { _, address in
-            let client = Client(raw: try await RawClient.open(address))
+            let client = MinBinClient(raw: try await RawClient.open(address))
             try await client.sends("81 a165 93 aa2368616e647368616b65 81a961757468546f6b656ec0 01")
             #expect(try await client.raw.closeCode() == 4009)
         }

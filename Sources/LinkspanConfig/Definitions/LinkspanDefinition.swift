@@ -48,6 +48,8 @@ extension BlockDefinition {
             KeyDefinition("operator", .block(.operatorPort), "Where operators look in; nowhere when not given."),
             KeyDefinition("timing", .block(.timing), "Time limits towards clients."),
             KeyDefinition("limits", .block(.limits), "Bounds that a client can meet."),
+            KeyDefinition(
+                "batching", .block(.batching), "Packets joined into arrays, for clients that read them."),
         ])
     }
 
@@ -146,6 +148,29 @@ extension BlockDefinition {
             KeyDefinition(
                 "ack_timeout", .duration(range), default: Quantity.text(defaults.ackTimeout),
                 "Longest wait for a client's answer to a call."),
+        ])
+    }
+
+    private static var batching: BlockDefinition {
+        let defaults = BatchingSettings()
+        let range = Duration.milliseconds(1)...Duration.seconds(10)
+        return BlockDefinition([
+            KeyDefinition(
+                "on_handshake", .boolean, default: "\(defaults.onHandshake)",
+                "Whether what follows a handshake is joined for a while; only clients in JavaScript read that."),
+            KeyDefinition(
+                "handshake_duration", .duration(.milliseconds(1) ... .seconds(60)),
+                default: Quantity.text(defaults.handshakeDuration), "For how long."),
+            KeyDefinition(
+                "interval", .duration(range), default: Quantity.text(defaults.interval),
+                "Longest wait of a packet for others."),
+            KeyDefinition(
+                "size", .size(128...(1 << 24)), default: Quantity.text(bytes: defaults.bytes),
+                "An array that has grown to this leaves at once."),
+            KeyDefinition(
+                "subscribe_window", .duration(.zero ... .seconds(10)),
+                default: Quantity.text(defaults.subscribeWindow),
+                "Longest wait of an answer to a subscription of protocol 1 that asks for an array."),
         ])
     }
 

@@ -84,6 +84,7 @@ struct SettingsReader {
         settings.requiresHandshakeFirst = block.boolean("strict_handshake") ?? settings.requiresHandshakeFirst
         settings.timing = Self.timing(from: block.block("timing"))
         settings.limits = Self.limits(from: block.block("limits"))
+        settings.batching = Self.batching(from: block.block("batching"))
         return settings
     }
 
@@ -103,6 +104,16 @@ struct SettingsReader {
         settings.pingTimeout = block.duration("ping_timeout") ?? settings.pingTimeout
         settings.pingTimeoutDisabled = block.boolean("ping_timeout_disabled") ?? settings.pingTimeoutDisabled
         settings.ackTimeout = block.duration("ack_timeout") ?? settings.ackTimeout
+        return settings
+    }
+
+    private static func batching(from block: ConfigBlock) -> BatchingSettings {
+        var settings = BatchingSettings()
+        settings.onHandshake = block.boolean("on_handshake") ?? settings.onHandshake
+        settings.handshakeDuration = block.duration("handshake_duration") ?? settings.handshakeDuration
+        settings.interval = block.duration("interval") ?? settings.interval
+        settings.bytes = block.size("size") ?? settings.bytes
+        settings.subscribeWindow = block.duration("subscribe_window") ?? settings.subscribeWindow
         return settings
     }
 

@@ -6,7 +6,8 @@ public enum ConnectionAction: Sendable, Hashable {
     /// Hand the publish to the owner of its channel, then answer success if there is a call ID.
     case publish(channel: StringSlice, data: Range<Int>?, callID: CallID?)
     /// Make the subscription, tell ``ConnectionStateMachine/subscribed(isNew:)``, then answer success if there is a call ID.
-    case subscribe(channel: StringSlice, data: Range<Int>?, callID: CallID?)
+    /// - Parameter joinsAnswer: the client asked for the answers to several subscriptions in one array.
+    case subscribe(channel: StringSlice, data: Range<Int>?, callID: CallID?, joinsAnswer: Bool)
     /// End the subscription, then tell ``ConnectionStateMachine/unsubscribed(existed:channel:callID:in:)``, which has the answer.
     case unsubscribe(channel: StringSlice, callID: CallID?)
     /// Judge the token (any JSON value; nil when the client sent none, which in a handshake is no error), then tell
@@ -51,7 +52,7 @@ extension ConnectionAction {
     /// The call that gets the answer of a request.
     public var callID: CallID? {
         switch self {
-        case .publish(_, _, let callID), .subscribe(_, _, let callID), .unsubscribe(_, let callID),
+        case .publish(_, _, let callID), .subscribe(_, _, let callID, _), .unsubscribe(_, let callID),
             .event(_, _, let callID):
             callID
         case .judgeToken(_, let purpose): purpose.callID
@@ -69,9 +70,9 @@ extension ConnectionAction {
         case .publish(let channel, _, let callID):
             let (name, range, text) = Self.join(channel, data, in: text)
             return (.publish(channel: name, data: range, callID: callID), text)
-        case .subscribe(let channel, _, let callID):
+        case .subscribe(let channel, _, let callID, let joinsAnswer):
             let (name, range, text) = Self.join(channel, data, in: text)
-            return (.subscribe(channel: name, data: range, callID: callID), text)
+            return (.subscribe(channel: name, data: range, callID: callID, joinsAnswer: joinsAnswer), text)
         case .event(let event, _, let callID):
             let (name, range, text) = Self.join(event, data, in: text)
             return (.event(name: name, data: range, callID: callID), text)

@@ -318,7 +318,9 @@ extension ConnectionStateMachine {
                     limit: rules.channelLimit, dialect: machine.dialect)
             }
         }
-        return .subscribe(channel: channel, data: request.data, callID: callID)
+        // Only clients of protocol 1 ask, and release 19 does not listen.
+        let joinsAnswer = request.wantsBatch && callID != nil && self.liveness.dialect != .v2
+        return .subscribe(channel: channel, data: request.data, callID: callID, joinsAnswer: joinsAnswer)
     }
 
     private func unsubscribeReceived(

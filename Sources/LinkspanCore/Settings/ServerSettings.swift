@@ -84,6 +84,7 @@ public struct ServerSettings: Sendable, Hashable {
     public var origins: [String] = []
     public var timing = TimingSettings()
     public var limits = LimitSettings()
+    public var batching = BatchingSettings()
     /// Whether clients may publish at all (SocketCluster's `allowClientPublish`).
     public var allowsClientPublish = true
     /// Whether anything but `#handshake` before the handshake closes the connection with 4009 (SocketCluster's `strictHandshake`).
@@ -166,6 +167,23 @@ public struct LimitSettings: Sendable, Hashable {
     public var publishesPerSecond = 0
     /// Elements of one batch array; a longer one is treated like a malformed message.
     public var batchElements = 10_000
+
+    public init() {}
+}
+
+/// Joining packets for one client into arrays. Clients in JavaScript read arrays, most others do not; defaults are SocketCluster's.
+public struct BatchingSettings: Sendable, Hashable {
+    /// Whether what follows the handshake's answer is joined for a while (`batchOnHandshake`).
+    public var onHandshake = false
+    /// For how long (`batchOnHandshakeDuration`).
+    public var handshakeDuration = Duration.milliseconds(400)
+    /// Longest wait of a packet for others (`batchInterval`).
+    public var interval = Duration.milliseconds(50)
+    /// Bytes of packets; an array that has grown to them leaves at once.
+    public var bytes = 64 << 10
+    /// Longest wait of an answer to a subscription that asked for an array, which clients of protocol 1 can do (`pubSubBatchDuration`); zero
+    /// joins those that came together.
+    public var subscribeWindow = Duration.zero
 
     public init() {}
 }

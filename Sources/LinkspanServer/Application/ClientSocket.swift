@@ -117,6 +117,20 @@ public struct ClientSocket: Sendable, Identifiable {
         self.post { $0.close(code, reason: reason) }
     }
 
+    // MARK: Arrays
+
+    /// Joins packets for this client into arrays until ``stopBatching()``. For clients in JavaScript: most others cannot read arrays.
+    /// - Parameter interval: longest wait of a packet for others; `batching.interval` of the settings unless given.
+    public func startBatching(interval: Duration? = nil) {
+        let interval = interval.map { TimeAmount($0) }
+        self.post { $0.startBatching(interval: interval) }
+    }
+
+    /// Sends what waits, and what comes after it one by one.
+    public func stopBatching() {
+        self.post { $0.stopBatching() }
+    }
+
     /// What the client is subscribed to now.
     public var channels: [ChannelName] {
         get async { await self.session.ask(default: []) { $0.channels } }

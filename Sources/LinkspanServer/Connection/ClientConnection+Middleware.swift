@@ -118,7 +118,7 @@ extension ClientConnection {
         switch action {
         case .publish(let channel, let data, _):
             return .publishIn(channel: ChannelName(channel.string(in: text.bytes)), data: json(data))
-        case .subscribe(let channel, let data, _):
+        case .subscribe(let channel, let data, _, _):
             return .subscribe(channel: ChannelName(channel.string(in: text.bytes)), data: json(data))
         case .event(let name, let data, nil):
             return .transmit(receiver: name.string(in: text.bytes), data: json(data))
@@ -250,9 +250,9 @@ extension ClientConnection {
             guard self.mayStillUse(channel, for: .publish, callID: callID, text: text) else { return }
             self.publish(channel, data: data, callID: answer == nil ? callID : nil, text: text)
             if let answer, let callID { self.answer(.success(callID, data: answer)) }
-        case .subscribe(let channel, let data, let callID):
+        case .subscribe(let channel, let data, let callID, let joinsAnswer):
             guard self.mayStillUse(channel, for: .subscribe, callID: callID, text: text) else { return }
-            self.subscribe(channel, data: data, callID: callID, text: text)
+            self.subscribe(channel, data: data, callID: callID, joinsAnswer: joinsAnswer, text: text)
         case .event(let name, let data, let callID):
             self.eventReceived(name, data: data, callID: callID, text: text)
         case .nothing, .unsubscribe, .judgeToken, .deauthenticate, .answer, .answerTwice, .response, .close,

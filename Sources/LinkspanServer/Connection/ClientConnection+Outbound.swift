@@ -10,7 +10,10 @@ internal import NIOPosix
 /// gone, the direct way is open again.
 extension ClientConnection {
     /// Bytes that wait for this connection in our memory.
-    var queuedBytes: Int { self.inFlightBytes + (self.backlog?.readableBytes ?? 0) }
+    var queuedBytes: Int { self.unwrittenBytes + (self.batch?.joiner.byteCount ?? 0) }
+
+    /// Those of them that the socket has not taken.
+    var unwrittenBytes: Int { self.inFlightBytes + (self.backlog?.readableBytes ?? 0) }
 
     /// The socket; -1 where there is none.
     ///
@@ -25,7 +28,8 @@ extension ClientConnection {
     /// Opens or shuts the direct way to the socket.
     func updateDirectWay() {
         guard self.slot >= 0, self.stage != .ended else { return }
-        self.loop.shard.setDirect(self.queuedBytes == 0 ? self.descriptor : -1, for: self)
+        let isDirect = self.queuedBytes == 0 && !self.isJoining
+        self.loop.shard.setDirect(isDirect ? self.descriptor : -1, for: self)
     }
 
     /// The socket took `sent` bytes of what this turn had; `enqueue` adds the others.
@@ -44,12 +48,17 @@ extension ClientConnection {
         if queued > limit / 2 { self.pauseReading(.outbound) }
     }
 
-    /// The turn in which it finished is over: hangs up unless something still waits to be written.
-    func finishTurnWritten() {
-        if self.stage == .finishing, self.queuedBytes == 0 { self.hangUp() }
+    /// What this turn had is written: in the turn in which it finished, hangs up unless something still waits.
+    func turnWritten() {
+        if self.stage == .finishing, self.unwrittenBytes == 0 { self.hangUp() }
+        if self.stage == .open, self.batch != nil { self.activateBatch() }
     }
 
     func enqueue(_ bytes: UnsafeRawBufferPointer) {
+        self.isJoining ? self.join(bytes) : self.write(bytes)
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer) {
         if self.backlog == nil { self.backlog = ByteBufferAllocator().buffer(capacity: bytes.count) }
         self.backlog?.writeBytes(bytes)
         if self.inFlightBytes == 0 { self.handOver() }
@@ -71,7 +80,8 @@ extension ClientConnection {
         if self.backlog != nil { return self.handOver() }
         self.updateDirectWay()
         self.loop.touch()
-        if self.stage == .finishing { self.hangUp() }
+        // This turn may have more for it: NIO can be done with one stretch before the next comes.
+        if self.stage == .finishing { self.loop.shard.tellWhenWritten(self) }
         self.resumeReading(.outbound)
     }
 

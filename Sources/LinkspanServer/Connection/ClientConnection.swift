@@ -69,6 +69,10 @@ final class ClientConnection: ChannelInboundHandler {
     var descriptor: CInt = -1
     var backlog: ByteBuffer?
     var inFlightBytes = 0
+    /// Nil unless packets for this client are joined into arrays; see ClientConnection+Batching.
+    var batch: OutboundBatch?
+    /// Calls that are answered in one array.
+    var joinedAnswers: [CallID] = []
 
     /// The one entry of the timer wheel that counts.
     private(set) var scheduledDeadline = NIODeadline.distantFuture
@@ -139,6 +143,7 @@ final class ClientConnection: ChannelInboundHandler {
         self.unread = nil
         self.backlog = nil
         self.forgetDecisions()
+        self.batch = nil
         self.endSession()
         guard self.slot >= 0 else { return }
         self.server.connectionClosed()
@@ -209,9 +214,9 @@ final class ClientConnection: ChannelInboundHandler {
         case .publish(let channel, let data, let callID):
             if self.server.checksPublishes, !self.isAdmitted(action, channel, .publish, text: text) { break }
             self.publish(channel, data: data, callID: callID, text: text)
-        case .subscribe(let channel, let data, let callID):
+        case .subscribe(let channel, let data, let callID, let joinsAnswer):
             if self.server.checksSubscriptions, !self.isAdmitted(action, channel, .subscribe, text: text) { break }
-            self.subscribe(channel, data: data, callID: callID, text: text)
+            self.subscribe(channel, data: data, callID: callID, joinsAnswer: joinsAnswer, text: text)
         case .unsubscribe(let channel, let callID):
             let existed = self.withName(channel, in: text) { self.loop.shard.unsubscribe(self, from: $0) }
             if existed, self.session != nil { self.tellUnsubscribed(channel, text: text) }
@@ -251,11 +256,13 @@ final class ClientConnection: ChannelInboundHandler {
         if self.server.backPressure.isRaised { self.applyBackPressure(channel, text: text) }
     }
 
-    func subscribe(_ channel: StringSlice, data: Range<Int>?, callID: CallID?, text: UnsafeRawBufferPointer) {
+    func subscribe(
+        _ channel: StringSlice, data: Range<Int>?, callID: CallID?, joinsAnswer: Bool, text: UnsafeRawBufferPointer
+    ) {
         let isNew = self.withName(channel, in: text) { self.loop.shard.subscribe(self, to: $0) }
         self.machine?.subscribed(isNew: isNew)
         if isNew, self.session != nil { self.tellSubscribed(channel, data: data, text: text) }
-        self.succeed(callID)
+        joinsAnswer ? self.joinAnswer(callID) : self.succeed(callID)
     }
 
     private func noticeHandshake() {
@@ -263,6 +270,7 @@ final class ClientConnection: ChannelInboundHandler {
         self.wasClient = true
         self.loop.counters.handshakes.add(1)
         self.loop.counters.clientsOpen.add(1)
+        if self.server.settings.batching.onHandshake { self.startBatchOnHandshake() }
         guard let session = self.session else { return }
         let claims = self.identity?.claims
         session.update { snapshot in
@@ -333,7 +341,7 @@ final class ClientConnection: ChannelInboundHandler {
 
     private func ping(_ form: Liveness.PingForm) {
         // A peer that does not take what we send needs no pings on top; it will not answer them either.
-        guard self.queuedBytes == 0 else { return }
+        guard self.unwrittenBytes == 0 else { return }
         let numbered = self.codec == .minBin ? Self.numberedMinBinPing : Self.numberedPing
         switch form {
         case .only(.v2): self.loop.shard.answer(self, verbatim: Self.emptyPing)
@@ -431,7 +439,7 @@ final class ClientConnection: ChannelInboundHandler {
         self.resumeReading(.decision)
         self.loop.touch()
         self.requestEnds = self.loop.turn.now + self.listener.rules.closeTimeout
-        self.loop.shard.finishAfterTurn(self)
+        self.loop.shard.tellWhenWritten(self)
         self.reschedule()
     }
 

@@ -30,7 +30,8 @@ final class Shard {
     @exclusivity(unchecked) private var segments: ContiguousArray<Segment> = []
     @exclusivity(unchecked) private var touched: ContiguousArray<Int32> = []
     @exclusivity(unchecked) private var vectors: ContiguousArray<iovec> = []
-    private var finishing: ContiguousArray<ClientConnection> = []
+    private var listening: ContiguousArray<ClientConnection> = []
+    private var joining: ContiguousArray<ClientConnection> = []
 
     /// A stretch of bytes for one connection; they form a list per connection.
     private struct Segment {
@@ -276,14 +277,21 @@ final class Shard {
         }
     }
 
-    /// Calls ``ClientConnection/finishTurnWritten()`` when what this turn has for it is written.
-    func finishAfterTurn(_ connection: ClientConnection) {
-        self.finishing.append(connection)
+    /// Calls ``ClientConnection/turnWritten()`` when what this turn has for it is written.
+    func tellWhenWritten(_ connection: ClientConnection) {
+        self.loop.touch()
+        self.listening.append(connection)
+    }
+
+    /// Calls ``ClientConnection/answerJoined()`` when this turn brings nothing more.
+    func answerJoinedAfterTurn(_ connection: ClientConnection) {
+        self.joining.append(connection)
     }
 
     // MARK: The end of a turn
 
     func endTurn() {
+        if !self.joining.isEmpty { self.answerJoined() }
         // Writing may end a connection, and so gather a last answer for it or another one.
         var index = 0
         while index < self.touched.count {
@@ -295,10 +303,15 @@ final class Shard {
         self.touched.removeAll(keepingCapacity: true)
         self.segments.removeAll(keepingCapacity: true)
         self.answers.clear()
-        for connection in self.finishing { connection.finishTurnWritten() }
-        self.finishing.removeAll(keepingCapacity: true)
+        for connection in self.listening { connection.turnWritten() }
+        self.listening.removeAll(keepingCapacity: true)
         for staged in self.staged where staged.isOwners { self.loop.owner.reclaim(staged.frames) }
         self.staged.removeAll(keepingCapacity: true)
+    }
+
+    private func answerJoined() {
+        for connection in self.joining { connection.answerJoined() }
+        self.joining.removeAll(keepingCapacity: true)
     }
 
     private func write(from first: Int32, to slot: Int) {

@@ -37,6 +37,51 @@ import Testing
         }
     }
 
+    @Test func `27: protocol 1 gets the answers to subscriptions in one array where it asks, and errors alone`()
+        async throws
+    {
+        for choice in [ProtocolChoice.v1, .auto] {
+            try await withConversation(choice, { $0.limits.channelsPerConnection = 2 }) { client, socketID, _ in
+                let requests = ["a", "b", "c"].enumerated().map { index, name in
+                    ##"{"event":"#subscribe","data":{"channel":"\##(name)","batch":true},"cid":\##(2 + index)}"##
+                }
+                try await client.send("[\(requests.joined(separator: ","))]")
+                let cause = choice == .v1 ? "" : "InvalidActionError: "
+                try await client.expects(
+                    failure(
+                        4, "BrokerError",
+                        "Failed to subscribe socket to the c channel - \(cause)Socket \(socketID) tried to exceed the channel subscription limit of 2"
+                    ))
+                try await client.expects(#"[{"rid":2},{"rid":3}]"#)
+                try await client.send(##"{"event":"#unsubscribe","data":"b","cid":5}"##)
+                try await client.expects(#"{"rid":5}"#)
+                try await client.send(requests[1])
+                try await client.expects(#"[{"rid":3}]"#)
+                try await client.publish("b", "1")
+                try await client.expects(RawClient.delivery("b", "1"))
+            }
+        }
+    }
+
+    @Test func `27: or within a window, and protocol 2 gets each answer alone`() async throws {
+        let requests = [(2, "a"), (3, "b")].map { callID, name in
+            ##"{"event":"#subscribe","data":{"channel":"\##(name)","batch":true},"cid":\##(callID)}"##
+        }
+        try await withConversation(.v1, { $0.batching.subscribeWindow = .milliseconds(500) }) { client, _, _ in
+            try await client.send(requests[0])
+            // The answer to something else does not wait, and shows that the first request was seen.
+            try await client.expectsNothing()
+            try await client.send(requests[1])
+            try await client.expectsNothing()
+            try await client.expects(#"[{"rid":2},{"rid":3}]"#)
+        }
+        try await withConversation(.v2) { client, _, _ in
+            try await client.send(all: requests)
+            try await client.expects(#"{"rid":2}"#)
+            try await client.expects(#"{"rid":3}"#)
+        }
+    }
+
     @Test(arguments: bothProtocols)
     func `34: too large a message closes with 1009, a client's close is answered in kind`(
         choice: ProtocolChoice
