@@ -68,7 +68,11 @@ import Testing
         }
     }
 
-    @Test(arguments: ["\r\n\r\n", "\u{16}\u{3}\u{1}\r\n\r\n", "GET / SPDY\r\n\r\n"])
+    @Test(arguments: [
+        "\u{16}\u{3}\u{1}\r\n\r\n", "GET / SPDY\r\n\r\n", "GET / HTTP/2.0\r\n\r\n", "G(T / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost a\r\n\r\n", "GET / HTTP/1.1\r\n: a\r\n\r\n", "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        "GET / HTTP/1.1\r\n folded: a\r\n\r\n", "GET / HTTP/1.1\r\nA: \u{1}\r\n\r\n",
+    ])
     func `what is not HTTP is a bad request`(request: String) async throws {
         try await withServer { _, address in
             let response = try await self.ask(request, address)
@@ -78,9 +82,12 @@ import Testing
 
     @Test func `a head that never ends is refused`() async throws {
         try await withServer { _, address in
-            let request = "GET / HTTP/1.1\r\nA: " + String(repeating: "a", count: 20_000)
-            let response = try await self.ask(request, address)
-            #expect(response.hasPrefix("HTTP/1.1 431 "))
+            let long = "A: " + String(repeating: "a", count: 20_000)
+            let many = String(repeating: "A: b\r\n", count: 200)
+            for fields in [long, many] {
+                let response = try await self.ask("GET / HTTP/1.1\r\n" + fields, address)
+                #expect(response.hasPrefix("HTTP/1.1 431 "))
+            }
         }
     }
 
@@ -119,6 +126,16 @@ import Testing
             try await client.send(
                 bytes: Array(RawClient.request().utf8) + RawClient.frame(.text, Array(handshake.utf8)))
             _ = try await client.nextText("answer") { $0.contains(#""rid":1"#) }
+        }
+    }
+
+    @Test func `a request may come byte by byte`() async throws {
+        try await withServer { _, address in
+            let client = try await RawClient.connect(address)
+            for byte in RawClient.request().utf8 { try await client.send(bytes: [byte]) }
+            guard case .response(let response) = try await client.next("upgrade") else { return }
+            #expect(response.hasPrefix("HTTP/1.1 101 "))
+            try await client.shakesHands()
         }
     }
 

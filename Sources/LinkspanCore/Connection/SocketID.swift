@@ -17,7 +17,7 @@ public struct SocketID: Hashable, Sendable, CustomStringConvertible {
         withUnsafeBytes(of: self.random.0) { bytes.append(contentsOf: $0) }
         withUnsafeBytes(of: self.random.1) { bytes.append(contentsOf: $0) }
         withUnsafeBytes(of: self.counter.bigEndian) { bytes.append(contentsOf: $0.dropFirst()) }
-        return String(decoding: Base64.encode(bytes, alphabet: Base64.urlSafe), as: UTF8.self)
+        return String(decoding: Base64URL.encode(bytes), as: UTF8.self)
     }
 
     public static func == (one: SocketID, other: SocketID) -> Bool {

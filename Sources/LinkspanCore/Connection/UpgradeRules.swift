@@ -1,7 +1,7 @@
 /// What a listener does with the one HTTP request that opens a connection.
 public enum UpgradeDecision: Sendable, Hashable {
-    /// Switch to WebSocket with this `Sec-WebSocket-Accept` and, if one was offered, this subprotocol.
-    case upgrade(accept: String, subprotocol: String?)
+    /// Switch to WebSocket: the `Sec-WebSocket-Key` to answer and, if one was offered, the subprotocol.
+    case upgrade(key: String, subprotocol: String?)
     /// Answer with the health of this instance.
     case health(isHeadRequest: Bool)
     case refuse(UpgradeRefusal)
@@ -63,15 +63,10 @@ public struct UpgradeRules: Sendable, Hashable {
         let keys = head.values(of: "sec-websocket-key")
         guard keys.count == 1, Self.isKey(keys[0]) else { return .refuse(.badRequest) }
         if let refusal = self.judgeOrigin(head) { return .refuse(refusal) }
-        return .upgrade(
-            accept: Self.accept(forKey: keys[0]),
-            subprotocol: head.tokens(of: "sec-websocket-protocol").first)
-    }
-
-    /// `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (RFC 6455 4.2.2).
-    public static func accept(forKey key: String) -> String {
-        let digest = SHA1.digest(Array((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").utf8))
-        return String(decoding: Base64.encode(digest), as: UTF8.self)
+        // What follows the head of an upgrade belongs to the WebSocket; a body would be taken for frames.
+        if let length = head.first("content-length"), length != "0" { return .refuse(.badRequest) }
+        guard head.first("transfer-encoding") == nil else { return .refuse(.badRequest) }
+        return .upgrade(key: keys[0], subprotocol: head.tokens(of: "sec-websocket-protocol").first)
     }
 
     private func judgePlain(_ head: RequestHead) -> UpgradeDecision {
@@ -125,6 +120,13 @@ public struct UpgradeRules: Sendable, Hashable {
     private static func isKey(_ key: String) -> Bool {
         let bytes = Array(key.utf8)
         return bytes.count == 24 && bytes.suffix(2) == Array("==".utf8)[...]
-            && bytes.prefix(22).allSatisfy(Base64.standard.contains)
+            && bytes.prefix(22).allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "+"), UInt8(ascii: "/"):
+                    true
+                default: false
+                }
+            }
     }
 }

@@ -148,7 +148,7 @@ extension ClientConnection {
 
 extension ClientRequest {
     init(_ head: RequestHead) {
-        self.init(path: head.path, query: head.query, fields: head.allFields)
+        self.init(path: head.path, query: head.query, fields: head.fields)
     }
 }
 

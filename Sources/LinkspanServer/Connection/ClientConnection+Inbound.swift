@@ -63,7 +63,7 @@ extension ClientConnection {
         return copy
     }
 
-    /// Handles whole requests and frames off the front of `buffer`.
+    /// Handles whole frames off the front of `buffer`.
     private func handle(_ buffer: inout ByteBuffer) {
         let consumed = buffer.withUnsafeReadableBytes { readable -> Int in
             // Frames are unmasked where they lie. NIO's pool holds the buffer too and only ever overwrites it, so
@@ -72,7 +72,7 @@ extension ClientConnection {
             var consumed = 0
             while consumed < bytes.count, self.pauses.isEmpty {
                 let rest = UnsafeMutableRawBufferPointer(rebasing: bytes[consumed...])
-                let count = self.handleFront(rest)
+                let count = self.isListening ? self.frameReceived(rest) : rest.count
                 if count == 0 { break }
                 consumed += count
             }
@@ -81,15 +81,7 @@ extension ClientConnection {
         buffer.moveReaderIndex(forwardBy: consumed)
     }
 
-    /// Handles one request or frame, and says how many bytes it was; 0 when it is incomplete.
-    private func handleFront(_ bytes: UnsafeMutableRawBufferPointer) -> Int {
-        switch self.stage {
-        case .request: return self.requestReceived(UnsafeRawBufferPointer(bytes))
-        case .open, .closing: return self.frameReceived(bytes)
-        case .finishing, .ended: return bytes.count
-        }
-    }
-
+    /// Handles one frame, and says how many bytes it was; 0 when it is incomplete.
     private func frameReceived(_ bytes: UnsafeMutableRawBufferPointer) -> Int {
         do throws(WebSocketError) {
             switch try self.parser.parse(bytes) {

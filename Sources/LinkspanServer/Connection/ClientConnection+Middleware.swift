@@ -6,7 +6,7 @@ internal import NIOCore
 /// A request for a WebSocket that may be granted.
 struct Upgrade {
     var head: RequestHead
-    var accept: String
+    var key: String
     var subprotocol: String?
 }
 

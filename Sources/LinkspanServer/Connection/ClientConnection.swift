@@ -2,7 +2,7 @@ internal import LinkspanCore
 internal import LinkspanWire
 internal import NIOCore
 
-/// One client: the only handler of its NIO channel, from the HTTP request that opens it to its end.
+/// One client: the only handler of its NIO channel once ``OpeningRequest`` has read the request that opens it.
 ///
 /// Thin on purpose. What may come when and what is answered is decided by ``ConnectionStateMachine``; this class feeds it, carries out its
 /// actions, and moves bytes. Everything runs on the event loop of the channel.
@@ -152,23 +152,9 @@ final class ClientConnection: ChannelInboundHandler {
 
     // MARK: The request
 
-    func requestReceived(_ bytes: UnsafeRawBufferPointer) -> Int {
-        switch RequestHead.parse(bytes) {
-        case .incomplete: return 0
-        case .malformed:
-            self.refuse(.badRequest)
-            return bytes.count
-        case .tooLarge:
-            self.refuse(.headTooLarge)
-            return bytes.count
-        case .complete(let head, let byteCount):
-            self.decide(self.listener.upgradeRules.judge(head), head)
-            return byteCount
-        }
-    }
-
-    private func decide(_ decision: UpgradeDecision, _ head: RequestHead) {
-        switch decision {
+    func requestReceived(_ head: RequestHead) {
+        self.loop.catchUp()
+        switch self.listener.upgradeRules.judge(head) {
         case .health(let isHeadRequest):
             self.respond(self.server.health().response(isHeadRequest: isHeadRequest))
         case .refuse(let refusal):
@@ -176,8 +162,8 @@ final class ClientConnection: ChannelInboundHandler {
         case .upgrade where self.isOverLimit:
             self.loop.counters.connectionsRefused.add(1)
             self.refuse(.full)
-        case .upgrade(let accept, let subprotocol):
-            let upgrade = Upgrade(head: head, accept: accept, subprotocol: subprotocol)
+        case .upgrade(let key, let subprotocol):
+            let upgrade = Upgrade(head: head, key: key, subprotocol: subprotocol)
             if self.server.middleware.asksUpgrade { return self.askAbout(upgrade) }
             self.open(upgrade)
         }
@@ -186,7 +172,7 @@ final class ClientConnection: ChannelInboundHandler {
     /// Switches to WebSocket.
     func open(_ upgrade: Upgrade) {
         guard let socketID = self.socketID else { return }
-        let response = HTTPResponse.upgrade(accept: upgrade.accept, subprotocol: upgrade.subprotocol)
+        let response = HTTPResponse.upgrade(key: upgrade.key, subprotocol: upgrade.subprotocol)
         self.loop.shard.answer(self, verbatim: response)
         self.stage = .open
         self.requestEnds = .distantFuture

@@ -1,20 +1,29 @@
+internal import Crypto
 internal import LinkspanCore
 internal import LinkspanWire
 
 /// The few HTTP answers of the client port, whole.
 enum HTTPResponse {
-    static func upgrade(accept: String, subprotocol: String?) -> [UInt8] {
+    static func upgrade(key: String, subprotocol: String?) -> [UInt8] {
         var response: [UInt8] = []
         response.reserveCapacity(192)
         response.put(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ")
-        response.put(verbatim: accept)
+        self.putAccept(forKey: key, into: &response)
         if let subprotocol {
             response.put("\r\nSec-WebSocket-Protocol: ")
             response.put(verbatim: subprotocol)
         }
         response.put("\r\n\r\n")
         return response
+    }
+
+    /// `Sec-WebSocket-Accept` (RFC 6455 4.2.2).
+    private static func putAccept(forKey key: String, into response: inout [UInt8]) {
+        var hash = Insecure.SHA1()
+        var input = key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        input.withUTF8 { hash.update(bufferPointer: UnsafeRawBufferPointer($0)) }
+        hash.finalize().withUnsafeBytes { Base64.encode($0, into: &response) }
     }
 
     static func refusal(_ refusal: UpgradeRefusal) -> [UInt8] {

@@ -18,6 +18,7 @@ final class Shard {
     @exclusivity(unchecked) private var connections = ConnectionSlots()
     private let jsonMembers = CodecMembers(.json)
     private let minBinMembers = CodecMembers(.minBin)
+    private var random = BufferedRandom()
     private var wheel: TimerWheel
     private var ticking: RepeatedTask?
     private var due: ContiguousArray<TimerWheel.Entry> = []
@@ -66,8 +67,7 @@ final class Shard {
     func add(_ connection: ClientConnection) -> (slot: Int, socketID: SocketID) {
         self.counters.connectionsAccepted.add(1)
         self.counters.connectionsOpen.add(1)
-        var generator = SystemRandomNumberGenerator()
-        return (self.connections.add(connection), self.context.nextSocketID(using: &generator))
+        return (self.connections.add(connection), self.context.nextSocketID(using: &self.random))
     }
 
     func remove(_ connection: ClientConnection) {

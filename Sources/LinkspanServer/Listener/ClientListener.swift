@@ -15,15 +15,19 @@ enum ClientListener {
         return try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.maxMessagesPerRead, value: 1)
-            .childChannelOption(.recvAllocator, value: ReceiveBuffers())
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    // Here rather than as options of the bootstrap, which spends a future on each.
+                    let options = channel.syncOptions
+                    try options?.setOption(.tcpOption(.tcp_nodelay), value: 1)
+                    try options?.setOption(.maxMessagesPerRead, value: 1)
+                    try options?.setOption(.recvAllocator, value: ReceiveBuffers())
                     let loop = loops.loop(of: channel.eventLoop)
                     let pipeline = channel.pipeline.syncOperations
                     if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
-                    try pipeline.addHandler(ClientConnection(loop: loop, listener: context, writesDirectly: tls == nil))
+                    let connection = ClientConnection(loop: loop, listener: context, writesDirectly: tls == nil)
+                    let request = OpeningRequest(for: connection)
+                    try pipeline.addHandlers(request.decoder, request, connection)
                 }
             }
             .bind(host: listener.host, port: listener.port)

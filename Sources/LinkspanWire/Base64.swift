@@ -1,6 +1,6 @@
-/// Standard base64 with padding (RFC 4648 4), the form in which SocketCluster carries bytes in JSON.
-enum Base64 {
-    static func encode(_ bytes: UnsafeRawBufferPointer, into sink: inout some ByteSink) {
+/// Standard base64 with padding (RFC 4648 4), the form in which SocketCluster carries bytes in JSON and WebSocket its keys.
+public enum Base64 {
+    public static func encode(_ bytes: UnsafeRawBufferPointer, into sink: inout some ByteSink) {
         sink.reserve((bytes.count + 2) / 3 * 4)
         var index = 0
         while index < bytes.count {
