@@ -182,7 +182,8 @@ let package = Package(
             name: "IntegrationTests",
             dependencies: [
                 "TestSupport", "linkspan", "LinkspanServer", "LinkspanConfig", "LinkspanCore", "LinkspanBridgeKit",
-                "LinkspanMQTT", "LinkspanRedis", "LinkspanAMQP", logging, lifecycle,
+                "LinkspanMQTT", "LinkspanRedis", "LinkspanAMQP", nioCore, nioPosix, logging,
+                lifecycle,
             ], exclude: ["Clients"], swiftSettings: strict),
         .testTarget(
             name: "LinkspanAuthTests",

@@ -1,0 +1,87 @@
+internal import NIOCore
+internal import NIOPosix
+internal import Synchronization
+
+/// Stands between an instance and its broker, and can make the connections that are open go dead without closing them.
+final class StallingProxy: Sendable {
+    private let target: Int
+    private let state = Mutex(State())
+    private let listener = Mutex<(any Channel)?>(nil)
+
+    private struct State {
+        /// Connections are numbered; those up to here carry nothing any more.
+        var stalled = 0
+        var last = 0
+    }
+
+    /// - Parameter target: a port on loopback.
+    init(to target: Int) async throws {
+        self.target = target
+        let listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.autoRead, value: false)
+            .childChannelInitializer { self.join($0) }
+            .bind(host: "127.0.0.1", port: 0).get()
+        self.listener.withLock { $0 = listener }
+    }
+
+    var port: Int { self.listener.withLock { $0?.localAddress?.port ?? 0 } }
+
+    /// What is open now stays open and carries nothing any more, either way; new connections are as good as ever.
+    func stall() {
+        self.state.withLock { $0.stalled = $0.last }
+    }
+
+    func stop() async throws {
+        try await self.listener.withLock { $0 }?.close()
+    }
+
+    fileprivate func carries(_ number: Int) -> Bool {
+        self.state.withLock { number > $0.stalled }
+    }
+
+    private func join(_ near: any Channel) -> EventLoopFuture<Void> {
+        let number = self.state.withLock { state in
+            state.last += 1
+            return state.last
+        }
+        return ClientBootstrap(group: near.eventLoop)
+            .channelOption(.autoRead, value: false)
+            .connect(host: "127.0.0.1", port: self.target)
+            .flatMapThrowing { far in
+                try near.pipeline.syncOperations.addHandler(Relay(to: far, number, self))
+                try far.pipeline.syncOperations.addHandler(Relay(to: near, number, self))
+                for channel in [near, far] { try channel.syncOptions?.setOption(.autoRead, value: true) }
+            }
+    }
+}
+
+private final class Relay: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let other: any Channel
+    private let number: Int
+    private let proxy: StallingProxy
+
+    init(to other: any Channel, _ number: Int, _ proxy: StallingProxy) {
+        self.other = other
+        self.number = number
+        self.proxy = proxy
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard self.proxy.carries(self.number) else { return }
+        self.other.writeAndFlush(self.unwrapInboundIn(data), promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.other.close(promise: nil)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+}
+
+@available(*, unavailable)
+extension Relay: Sendable {}
