@@ -8,6 +8,7 @@ public struct AMQPBridge: Bridge {
     public static let kind = "amqp"
     public static let schemes = ["amqp": 5672, "amqps": 5671]
     public static let defaultNameTemplate = "sc.{channel}"
+    public static let namespaceOptions = ["exchange"]
 
     /// Routing keys hold at most 255 bytes (AMQP 0-9-1, 4.2.5.3); `*` and `#` are wildcards of bindings, `.` parts words.
     public static let nameRules = NameRules(

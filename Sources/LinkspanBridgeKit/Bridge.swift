@@ -18,6 +18,10 @@ public protocol Bridge: Sendable {
     /// What names this upstream takes, and how channel names are escaped for it.
     static var nameRules: NameRules { get }
 
+    /// Keys of ``options`` that keep bridges at one upstream apart: an AMQP exchange, the mode of Redis. Bridges that agree in them and
+    /// in the upstream's address share its names.
+    static var namespaceOptions: [String] { get }
+
     /// Whether this upstream, as configured, carries ``EnvelopeHeader`` beside the payload.
     ///
     /// When false the host puts header and data into one JSON envelope, and takes it apart on the way in.
@@ -43,6 +47,9 @@ public protocol Bridge: Sendable {
 
 extension Bridge {
     public var answersProbes: Bool { false }
+
+    /// None: all bridges at one upstream share its names.
+    public static var namespaceOptions: [String] { [] }
 }
 
 /// Why a conversation with an upstream ended or could not start.

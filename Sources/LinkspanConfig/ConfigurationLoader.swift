@@ -6,6 +6,10 @@ public struct Configuration: Sendable {
     public var settings: LinkspanSettings
     /// Warnings only.
     public var diagnostics: [Diagnostic]
+    /// Where its bridges send and receive.
+    var site: Topology.Site
+    /// Where each key path stands.
+    var locations: [String: SourceLocation]
 }
 
 /// Reads `bridges.yaml`, the environment and flags into settings, and finds every problem at once. Touches no network.
@@ -74,14 +78,18 @@ public struct ConfigurationLoader: Sendable {
             throw ConfigurationRejected(
                 fileName: fileName, diagnostics: [Diagnostic(at: location, error.message, hint: error.hint)])
         }
-        let (settings, diagnostics) = self.settings(from: document)
-        guard let settings, !diagnostics.contains(where: { $0.severity == .error }) else {
+        var diagnostics: [Diagnostic] = []
+        let configuration = self.configuration(from: document, label: fileName, diagnostics: &diagnostics)
+        guard var configuration, !diagnostics.contains(where: { $0.severity == .error }) else {
             throw ConfigurationRejected(fileName: fileName, diagnostics: diagnostics)
         }
-        return Configuration(settings: settings, diagnostics: diagnostics)
+        configuration.diagnostics = diagnostics
+        return configuration
     }
 
-    private func settings(from document: YAMLDocument) -> (LinkspanSettings?, [Diagnostic]) {
+    private func configuration(
+        from document: YAMLDocument, label: String, diagnostics: inout [Diagnostic]
+    ) -> Configuration? {
         var environment = self.environment
         // Shells know HOSTNAME but seldom export it.
         if environment["HOSTNAME"] == nil { environment["HOSTNAME"] = self.hostName }
@@ -93,11 +101,15 @@ public struct ConfigurationLoader: Sendable {
         var settingsReader = SettingsReader(
             kinds: self.kinds, hostName: self.hostName, readFile: self.readFile, problemOfKey: self.problemOfKey)
         let settings = settingsReader.settings(from: root)
-        var diagnostics = reader.diagnostics + settingsReader.diagnostics
-        if let settings, !diagnostics.contains(where: { $0.severity == .error }) {
+        diagnostics = reader.diagnostics + settingsReader.diagnostics
+        defer { diagnostics.sort { $0.location.sortKey < $1.location.sortKey } }
+        guard let settings else { return nil }
+        let site = TopologyReading.site(settings, label: label, kinds: self.kinds)
+        if !diagnostics.contains(where: { $0.severity == .error }) {
             diagnostics += self.problemsOfBridges(in: settings, locations: reader.locations)
+            diagnostics += Topology([site]).findings().map { TopologyReading.diagnostic($0, reader.locations) }
         }
-        return (settings, diagnostics.sorted { $0.location.sortKey < $1.location.sortKey })
+        return Configuration(settings: settings, diagnostics: [], site: site, locations: reader.locations)
     }
 
     /// What only shows when the bridges are made, such as a promise that an upstream cannot keep.
@@ -111,19 +123,9 @@ public struct ConfigurationLoader: Sendable {
                 // Some bridges name themselves.
                 let isLabelled = problem.message.hasPrefix("bridge ") || problem.message.hasPrefix("broker ")
                 return Diagnostic(
-                    at: Self.location(of: problem.path, locations),
+                    at: locations.nearest(to: problem.path),
                     isLabelled ? problem.message : "\(label): \(problem.message)", hint: problem.hint)
             }
         }
-    }
-
-    /// The place of the longest part of `path` that the file has.
-    private static func location(of path: String, _ locations: [String: SourceLocation]) -> SourceLocation {
-        var keys = path.split(separator: ".")
-        while !keys.isEmpty {
-            if let location = locations[keys.joined(separator: ".")] { return location }
-            keys.removeLast()
-        }
-        return .document
     }
 }

@@ -13,6 +13,7 @@ public struct RedisBridge: Bridge {
     public static let schemes = Discovery.schemes
     public static var options: [OptionDeclaration] { RedisOptions.declarations }
     public static let defaultNameTemplate = "sc/{channel}"
+    public static let namespaceOptions = ["mode", "stream", "database"]
     /// Names in Redis are any bytes; patterns escape their own special characters.
     public static let nameRules = NameRules(reserved: [], escapesControls: false, lengthLimit: 65_535)
 

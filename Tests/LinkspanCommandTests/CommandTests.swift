@@ -41,7 +41,7 @@ struct CommandTests {
             run.errors == [
                 "\(file):2:28: server.clients.port: expected a whole number from 0 to 65535, found \"x\"",
                 "\(file):3:1: unknown key \"bridgs\" in the file",
-                "    did you mean \"bridges\"?  allowed: bridges, brokers, instance, permissions, server, version",
+                "    did you mean \"bridges\"?  allowed: bridges, brokers, hooks, instance, permissions, server, version",
             ])
     }
 

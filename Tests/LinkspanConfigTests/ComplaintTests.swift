@@ -32,7 +32,7 @@ struct ComplaintTests {
             withBridge("chanels: [ \"a\" ]"),
             """
             bridges.yaml:7:5: unknown key "chanels" in bridge "one"
-                did you mean "channels"?  allowed: broker, buffer, channels, direction, events, guarantee, interest, linger, \
+                did you mean "channels"?  allowed: broker, brokers, buffer, channels, direction, events, guarantee, interest, linger, \
             max_hops, name, probe, required, retry, transit
             """),
         Case(
@@ -47,7 +47,7 @@ struct ComplaintTests {
             "version: 1\nquux: 1",
             """
             bridges.yaml:2:1: unknown key "quux" in the file
-                allowed: bridges, brokers, instance, permissions, server, version
+                allowed: bridges, brokers, hooks, instance, permissions, server, version
             """),
         Case(
             "unknown key of an option block",
@@ -72,6 +72,7 @@ struct ComplaintTests {
                 write type: plain
             bridges.yaml:3:3: broker "hub": urls is missing
             bridges.yaml:5:3: bridge "one": broker is missing
+                broker names one, brokers several that all carry the same messages
             """),
         Case(
             "bad name of an entry", "version: 1\nbrokers:\n  a b: { type: plain, urls: plain://h }",

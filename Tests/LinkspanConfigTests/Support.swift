@@ -10,6 +10,7 @@ struct PlainBridge: Bridge {
     static let schemes = ["plain": 1000, "plains": 1001]
     static let defaultNameTemplate = "sc/{channel}"
     static let nameRules = NameRules(reserved: [UInt8(ascii: "#")], escapesControls: true, lengthLimit: 200)
+    static let namespaceOptions = ["mode"]
     static let options = [
         OptionDeclaration("mode", .choice(["pubsub", "streams"]), default: "pubsub", "How."),
         OptionDeclaration("window", .integer(1...100), default: "10", "How many."),

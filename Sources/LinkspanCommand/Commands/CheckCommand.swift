@@ -6,12 +6,18 @@ internal import LinkspanWire
 struct CheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check", abstract: "Tell everything that is wrong with a configuration, offline.",
-        discussion: "Exit status 0 when it can be served, 78 when not.")
+        discussion: """
+            Exit status 0 when it can be served, 78 when not. With --with it tells also what loops, comes twice or collides \
+            between several sites that share brokers.
+            """)
 
     @OptionGroup var source: ConfigurationOptions
 
     @Argument(help: "The file to read, instead of --config.")
     var file: String?
+
+    @Option(name: .customLong("with"), help: "A file of another site; may be given several times.")
+    var others: [String] = []
 
     @Flag(help: "Take warnings for errors.")
     var strict = false
@@ -20,14 +26,16 @@ struct CheckCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let path = self.file ?? self.source.path
-        let report = CheckReport(path: path, loader: ConfigurationOptions.loader())
-        let isRefused = report.hasErrors || self.strict && !report.diagnostics.isEmpty
+        let loader = ConfigurationOptions.loader()
+        var reports = ([self.file ?? self.source.path] + self.others).map { CheckReport(path: $0, loader: loader) }
+        CheckReport.compare(&reports)
+        let isRefused = reports.contains { $0.hasErrors || self.strict && !$0.diagnostics.isEmpty }
         if self.json {
-            Terminal.printOutput(report.json(isRefused: isRefused))
+            let texts = reports.map { $0.json(isStrict: self.strict) }
+            Terminal.printOutput(self.others.isEmpty ? texts[0] : "[\(texts.joined(separator: ","))]")
         } else {
-            for diagnostic in report.diagnostics { Terminal.printError(diagnostic.text(fileName: path)) }
-            if !isRefused { Terminal.printOutput(report.summary) }
+            for report in reports { report.tell() }
+            if !isRefused { for report in reports { Terminal.printOutput(report.summary) } }
         }
         if isRefused { throw ExitStatus.configuration.exitCode }
     }
@@ -37,14 +45,14 @@ struct CheckCommand: ParsableCommand {
 struct CheckReport {
     var path: String
     var diagnostics: [Diagnostic]
-    private var settings: LinkspanSettings?
+    private var configuration: Configuration?
 
     init(path: String, loader: ConfigurationLoader) {
         self.path = path
         do throws(ConfigurationRejected) {
             let configuration = try loader.load(file: path)
             self.diagnostics = configuration.diagnostics
-            self.settings = configuration.settings
+            self.configuration = configuration
         } catch {
             self.diagnostics = error.diagnostics
         }
@@ -52,11 +60,23 @@ struct CheckReport {
 
     var hasErrors: Bool { self.diagnostics.contains { $0.severity == .error } }
 
+    /// Adds what only shows when the files are seen together. Files that are wrong by themselves are left out.
+    static func compare(_ reports: inout [CheckReport]) {
+        let sound = reports.indices.filter { reports[$0].configuration != nil }
+        guard sound.count > 1 else { return }
+        let findings = TopologyReading.findings(in: sound.compactMap { reports[$0].configuration })
+        for (index, found) in zip(sound, findings) { reports[index].diagnostics += found }
+    }
+
+    func tell() {
+        for diagnostic in self.diagnostics { Terminal.printError(diagnostic.text(fileName: self.path)) }
+    }
+
     /// `bridges.yaml: right; 2 brokers, 3 bridges`, and the hooks where there are any.
     var summary: String {
-        let brokers = self.settings?.upstreams.count ?? 0
-        let bridges = self.settings?.bridges.count ?? 0
-        let hooks = self.settings?.server.hooks.count ?? 0
+        let brokers = self.configuration?.settings.upstreams.count ?? 0
+        let bridges = Set(self.configuration?.settings.bridges.map(\.declaration) ?? []).count
+        let hooks = self.configuration?.settings.server.hooks.count ?? 0
         return "\(self.path): right; \(Self.count(brokers, "broker")), \(Self.count(bridges, "bridge"))"
             + (hooks == 0 ? "" : ", \(Self.count(hooks, "hook"))")
     }
@@ -65,7 +85,8 @@ struct CheckReport {
         "\(number) \(noun)" + (number == 1 ? "" : "s")
     }
 
-    func json(isRefused: Bool) -> String {
+    func json(isStrict: Bool) -> String {
+        let isRefused = self.hasErrors || isStrict && !self.diagnostics.isEmpty
         var text: [UInt8] = []
         text.put("{\"file\":")
         text.putJSONString(self.path)

@@ -231,7 +231,10 @@ extension BlockDefinition {
         return BlockDefinition(
             noun: "bridge",
             [
-                KeyDefinition("broker", .text(.name), required: true, "One of `brokers`."),
+                KeyDefinition("broker", .text(.name), "One of `brokers`."),
+                KeyDefinition(
+                    "brokers", .list(.name),
+                    "Several of `brokers`, of any type: each carries all messages, and second copies are dropped."),
                 KeyDefinition(
                     "channels", .blockOrList(.channels, listKey: "include"), default: "[\"**\"]",
                     "Globs of the channels it carries."),

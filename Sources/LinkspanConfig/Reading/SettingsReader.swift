@@ -33,7 +33,9 @@ struct SettingsReader {
             upstreams[broker.path.last] = self.upstream(from: broker)
         }
         let blocks = root.map("bridges")
-        let rules = blocks.map { self.rule(from: $0, brokers: brokers, bridgeNames: blocks.map(\.path.last)) }
+        var rules = blocks.flatMap { self.rules(from: $0, brokers: brokers, bridgeNames: blocks.map(\.path.last)) }
+        let links = Dictionary(grouping: rules, by: \.declaration).mapValues { $0.map(\.name) }
+        for index in rules.indices { rules[index].transit = rules[index].transit.flatMap { links[$0] ?? [] } }
         var server = Self.server(from: root.block("server"))
         server.auth = self.auth(from: root.block("server").block("auth"))
         server.hooks = self.hooks(from: root.map("hooks"), auth: root.block("server").block("auth"))
@@ -196,8 +198,52 @@ struct SettingsReader {
 
     // MARK: Bridges
 
-    private mutating func rule(from block: ConfigBlock, brokers: [ConfigBlock], bridgeNames: [String]) -> BridgeRule {
-        var rule = BridgeRule(name: block.path.last, upstream: block.text("broker") ?? "")
+    /// One rule for each broker that the bridge has.
+    private mutating func rules(
+        from block: ConfigBlock, brokers: [ConfigBlock], bridgeNames: [String]
+    ) -> [BridgeRule] {
+        let names = self.brokerNames(of: block)
+        let rule = self.rule(from: block, brokers: names, bridgeNames: bridgeNames)
+        for name in names { self.checkBroker(name, of: rule, in: block, brokers: brokers) }
+        guard block.list("brokers") != nil, block.text("broker") == nil else {
+            return names.map { name in
+                var rule = rule
+                rule.upstream = name.value
+                return rule
+            }
+        }
+        return names.map { rule.link(to: $0.value) }
+    }
+
+    /// What `broker` or `brokers` names, each once.
+    private mutating func brokerNames(of block: ConfigBlock) -> [Located<String>] {
+        let hint = "broker names one, brokers several that all carry the same messages"
+        switch (block.values["broker"], block.list("brokers")) {
+        case (.some, .some):
+            self.report(block.location(of: "brokers"), "\(block.path.label): both broker and brokers", hint: hint)
+        case (let broker?, nil):
+            return block.text("broker").map { [Located(value: $0, location: broker.location)] } ?? []
+        case (nil, let names?):
+            if names.isEmpty {
+                self.report(block.location(of: "brokers"), "\(block.path.label): brokers names none")
+            }
+            var seen: Set<String> = []
+            for name in names where !seen.insert(name.value).inserted {
+                self.report(
+                    name.location, "\(block.path.label): brokers names \(ScalarText.shown(name.value)) twice")
+            }
+            return names
+        case (nil, nil):
+            guard !block.written.contains("broker"), !block.written.contains("brokers") else { break }
+            self.report(block.location, "\(block.path.label): broker is missing", hint: hint)
+        }
+        return []
+    }
+
+    private mutating func rule(
+        from block: ConfigBlock, brokers: [Located<String>], bridgeNames: [String]
+    ) -> BridgeRule {
+        var rule = BridgeRule(name: block.path.last, upstream: brokers.first?.value ?? "")
         let channels = block.block("channels")
         rule.include = channels.list("include")?.map(\.value) ?? rule.include
         rule.exclude = channels.list("exclude")?.map(\.value) ?? rule.exclude
@@ -215,7 +261,7 @@ struct SettingsReader {
         rule.probe = self.probe(from: block.block("probe"), of: block)
         rule.retryInitial = block.block("retry").duration("initial") ?? rule.retryInitial
         rule.retryMaximum = block.block("retry").duration("max") ?? max(rule.retryMaximum, rule.retryInitial)
-        self.check(rule, in: block, brokers: brokers, bridgeNames: bridgeNames)
+        self.check(rule, in: block, bridgeNames: bridgeNames)
         return rule
     }
 
@@ -242,9 +288,7 @@ struct SettingsReader {
         return settings
     }
 
-    private mutating func check(
-        _ rule: BridgeRule, in block: ConfigBlock, brokers: [ConfigBlock], bridgeNames: [String]
-    ) {
+    private mutating func check(_ rule: BridgeRule, in block: ConfigBlock, bridgeNames: [String]) {
         if rule.include.isEmpty {
             self.report(
                 block.location(of: "channels"), "\(block.path.label): channels has no glob",
@@ -264,12 +308,15 @@ struct SettingsReader {
                 hint: name.value == rule.name ? nil : Self.known(bridgeNames, near: name.value)
             )
         }
-        guard !rule.upstream.isEmpty else { return }
-        guard let broker = brokers.first(where: { $0.path.last == rule.upstream }) else {
-            let names = brokers.map(\.path.last)
+    }
+
+    private mutating func checkBroker(
+        _ name: Located<String>, of rule: BridgeRule, in block: ConfigBlock, brokers: [ConfigBlock]
+    ) {
+        guard let broker = brokers.first(where: { $0.path.last == name.value }) else {
             self.report(
-                block.location(of: "broker"), "\(block.path.label): unknown broker \(ScalarText.shown(rule.upstream))",
-                hint: Self.known(names, near: rule.upstream))
+                name.location, "\(block.path.label): unknown broker \(ScalarText.shown(name.value))",
+                hint: Self.known(brokers.map(\.path.last), near: name.value))
             return
         }
         if let kind = broker.text("type").flatMap({ self.kinds[$0] }) {

@@ -13,7 +13,8 @@ public struct Glob: Sendable, Hashable, CustomStringConvertible {
     /// Whether only ``literalPrefix`` itself matches.
     public let isLiteral: Bool
 
-    private let wild: [Token]
+    /// What follows ``literalPrefix``.
+    let wild: [Token]
 
     public init(_ pattern: String) throws(GlobError) {
         let tokens = try Self.tokens(of: pattern)
@@ -90,7 +91,7 @@ public struct Glob: Sendable, Hashable, CustomStringConvertible {
     /// Longest pattern, in bytes.
     public static let byteLimit = 4096
 
-    private enum Token: Hashable, Sendable {
+    enum Token: Hashable, Sendable {
         case literal(Unicode.Scalar)
         case one
         case run

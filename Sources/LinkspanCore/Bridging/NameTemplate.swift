@@ -7,8 +7,8 @@ public import LinkspanBridgeKit
 /// digits) is refused rather than taken for a second spelling.
 public struct NameTemplate: Sendable, Hashable, CustomStringConvertible {
     public let rules: NameRules
-    private let prefix: String
-    private let suffix: String
+    let prefix: String
+    let suffix: String
 
     /// - Throws: ``NameTemplateError`` when `{channel}` is missing or stands twice, or when the text around it is not legal upstream.
     public init(_ template: String, rules: NameRules) throws(NameTemplateError) {

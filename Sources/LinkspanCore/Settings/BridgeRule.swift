@@ -59,7 +59,10 @@ public enum OverflowPolicy: String, Sendable, Hashable, CaseIterable {
 
 /// One entry of `bridges` in `bridges.yaml`: which channels travel through which upstream, and how.
 public struct BridgeRule: Sendable {
+    /// Unique; `name@broker` for each link of a bridge that has several brokers.
     public var name: String
+    /// The key in the file that this rule comes from; several rules have one when it has several brokers.
+    public var declaration: String
     /// A key of ``LinkspanSettings/upstreams``.
     public var upstream: String
     /// Globs; a channel is carried when it matches one of `include` and none of `exclude`.
@@ -86,11 +89,20 @@ public struct BridgeRule: Sendable {
 
     public init(name: String, upstream: String) {
         self.name = name
+        self.declaration = name
         self.upstream = upstream
     }
 
     /// Whether the upstream hears who listens here.
     public var mirrorsOccupancy: Bool { self.events.contains(.subscribe) || self.events.contains(.unsubscribe) }
+
+    /// This rule at one of several brokers of its bridge.
+    public func link(to upstream: String) -> BridgeRule {
+        var link = self
+        link.name = "\(self.declaration)@\(upstream)"
+        link.upstream = upstream
+        return link
+    }
 }
 
 /// The memory in which envelopes wait for an upstream.
