@@ -13,9 +13,11 @@ internal import Synchronization
 /// let server = LinkspanServer(settings: settings, instance: InstanceID("fra-1")!, logger: logger)
 /// try await server.run()
 /// ```
-/// Runs once. Its ``broker`` may be used before, during and after.
+/// Runs once. Its ``broker`` and ``exchange`` may be used before, during and after.
 public final class LinkspanServer: Service {
     public let broker: Broker
+    /// What the program itself publishes and subscribes to.
+    public let exchange: Exchange
 
     private let settings: ServerSettings
     private let instance: InstanceID
@@ -59,6 +61,7 @@ public final class LinkspanServer: Service {
         self.inboxes = (0..<loopCount).map { _ in LoopInbox(congestion: congestion) }
         self.loopCounters = (0..<loopCount).map { _ in LoopCounters() }
         self.broker = Broker(inboxes: self.inboxes, depth: settings.limits.jsonDepth)
+        self.exchange = Exchange(broker: self.broker, inboxes: self.inboxes)
         self.state = Mutex(State(bridgePlane: bridgePlane))
     }
 
@@ -121,6 +124,7 @@ public final class LinkspanServer: Service {
         var sum = ServerCounters()
         for counters in self.loopCounters { sum += counters.snapshot }
         sum.injectionsDropped = self.broker.droppedCount
+        sum.exchangeMessagesDropped = self.exchange.droppedCount
         return sum
     }
 
@@ -242,6 +246,7 @@ public final class LinkspanServer: Service {
 
     private func stopped() {
         self.broker.stopped()
+        self.exchange.stopped()
         self.connectionEvents.finish()
     }
 

@@ -26,6 +26,8 @@ public struct ServerCounters: Sendable, Hashable {
     public var upstreamPauses = 0
     /// Messages of the program around the server that found the inbox of their channel's owner full.
     public var injectionsDropped = 0
+    /// Messages that subscriptions of the program around the server had no room for.
+    public var exchangeMessagesDropped = 0
     /// Subscriptions of clients that exist now.
     public var subscriptions = 0
     /// Channels that owners know now, with subscribers or without.
@@ -77,7 +79,8 @@ public struct ServerCounters: Sendable, Hashable {
         [
             \.connectionsAccepted, \.connectionsOpen, \.handshakes, \.clientsOpen, \.publishesReceived, \.deliveries,
             \.slowSubscribersClosed, \.connectionsRefused, \.protocolFaults, \.ratePauses, \.congestionPauses,
-            \.upstreamPauses, \.injectionsDropped, \.subscriptions, \.channels, \.channelsForgotten,
+            \.upstreamPauses, \.injectionsDropped, \.exchangeMessagesDropped, \.subscriptions, \.channels,
+            \.channelsForgotten,
             \.tokensAccepted, \.tokensExpired, \.tokensNotActive, \.tokensRevoked, \.tokensInvalid,
             \.tokensExpiredInSession, \.anonymousRefused, \.connectionsRevoked, \.subscribesDenied,
             \.publishesDenied, \.applicationPauses, \.callsTimedOut, \.batchesSent,

@@ -144,8 +144,12 @@ import Testing
     @Test func `removes a token, and waits for a delivery when it is asked to`() async throws {
         try await self.withApplication(.v2) { app in
             app.procedure("logout") { call in
-                call.socket.removeAuthToken()
+                call.socket.deauthenticate()
                 return nil
+            }
+            app.procedure("forget") { call in
+                try await call.socket.deauthenticateConfirmed()
+                return JSONText(string: call.socket.isAuthenticated ? "still known" : "anonymous")
             }
             app.procedure("deliver") { call in
                 try await call.socket.deliverAuthToken(TokenClaims(["username": "bob"]))
@@ -167,6 +171,15 @@ import Testing
             try await client.send(#"{"event":"logout","cid":4}"#)
             #expect(try await client.nextText() == RawClient.removal)
             #expect(try await client.nextText() == #"{"rid":4}"#)
+
+            try await client.send(#"{"event":"deliver","cid":5}"#)
+            _ = try await client.nextText()
+            try await client.send(#"{"rid":3}"#)
+            #expect(try await client.nextText() == #"{"rid":5}"#)
+            try await client.send(#"{"event":"forget","cid":6}"#)
+            #expect(try await client.nextText() == ##"{"event":"#removeAuthToken","cid":4}"##)
+            try await client.send(#"{"rid":4}"#)
+            #expect(try await client.nextText() == #"{"rid":6,"data":"anonymous"}"#)
         }
     }
 

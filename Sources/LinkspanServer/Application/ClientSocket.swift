@@ -82,8 +82,17 @@ public struct ClientSocket: Sendable, Identifiable {
     }
 
     /// Makes the client anonymous and tells it to forget its token. Subscriptions stay.
-    public func removeAuthToken() {
+    public func deauthenticate() {
         self.post { $0.removeToken() }
+    }
+
+    /// As ``deauthenticate()``, and waits until the client has said that it has forgotten the token.
+    ///
+    /// Asks the client even when it is anonymous, since it may keep a token that we did not take.
+    /// - Throws: what the client answered, `TimeoutError`, `BadConnectionError`; the client is anonymous to us all the same.
+    public func deauthenticateConfirmed(timeout: Duration? = nil) async throws {
+        self.post { $0.forgetClient() }
+        _ = try await self.call("#removeAuthToken", timeout: timeout) { .removeAuthToken(callID: $0) }
     }
 
     private func sign(_ claims: TokenClaims) throws -> IssuedToken {

@@ -120,6 +120,13 @@ extension ClientConnection {
         self.dropToken()
     }
 
+    /// Makes the client anonymous without telling it.
+    func forgetClient() {
+        guard self.stage == .open else { return }
+        self.forgetToken()
+        _ = self.machine?.tokenEnded()
+    }
+
     func kickOut(_ channel: ChannelName, message: String?) {
         guard self.stage == .open else { return }
         var name = channel.string

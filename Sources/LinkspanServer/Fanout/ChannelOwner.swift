@@ -140,7 +140,7 @@ final class ChannelOwner {
     }
 
     private func frame(_ data: UnsafeRawBufferPointer, channel: OwnedChannel, number: Int) {
-        if channel.minBinLoops > 0 { self.frameMinBin(data, channel: channel, number: number) }
+        if channel.hasOthers { self.tellOthers(data, channel: channel, number: number) }
         guard channel.jsonLoops > 0 else { return }
         if channel.frames == nil {
             channel.frames = self.pool.take()
@@ -149,6 +149,13 @@ final class ChannelOwner {
         guard var frames = channel.frames else { return }
         channel.encoder.encodeFrame(data: data.bytes, into: &frames)
         channel.frameCount += 1
+    }
+
+    private func tellOthers(_ data: UnsafeRawBufferPointer, channel: OwnedChannel, number: Int) {
+        if channel.minBinLoops > 0 { self.frameMinBin(data, channel: channel, number: number) }
+        guard !channel.listeners.isEmpty else { return }
+        let data = data.isEmpty ? nil : JSONText(alreadyValid: Array(data))
+        for listener in channel.listeners { listener.hear(ExchangeMessage(channel: channel.name, data: data)) }
     }
 
     /// Only where somebody reads it: the packet is written as JSON first and then transcoded.
@@ -185,7 +192,11 @@ final class ChannelOwner {
         let number = self.number(of: name, hash: hash, now: turn.now)
         let owned = self.channels[number].unsafelyUnwrapped
         owned.lastUsed = turn.now
-        guard owned.join(loop: loop, channel: channel), !owned.name.isReserved else { return }
+        if owned.join(loop: loop, channel: channel) { self.tellSubscribed(owned) }
+    }
+
+    private func tellSubscribed(_ owned: OwnedChannel) {
+        guard !owned.name.isReserved else { return }
         self.context.bridgePlane?.channelSubscribed(owned.name)
         for observer in self.observers { observer.channelSubscribed(owned.name) }
     }
@@ -195,9 +206,43 @@ final class ChannelOwner {
     ) {
         guard let number = self.names.find(name, hash: hash), let owned = self.channels[number] else { return }
         owned.lastUsed = turn.now
-        guard owned.leave(loop: loop, codec: codec), !owned.name.isReserved else { return }
+        if owned.leave(loop: loop, codec: codec) { self.tellUnsubscribed(owned) }
+    }
+
+    private func tellUnsubscribed(_ owned: OwnedChannel) {
+        guard !owned.name.isReserved else { return }
         self.context.bridgePlane?.channelUnsubscribed(owned.name)
         for observer in self.observers { observer.channelUnsubscribed(owned.name) }
+    }
+
+    /// The server itself subscribes.
+    func add(_ listener: ExchangeListener, turn: Turn) {
+        var name = listener.channel.string
+        let number = name.withUTF8 { utf8 in
+            let name = UnsafeRawBufferPointer(utf8)
+            return self.number(of: name, hash: NameTable.Hash(name), now: turn.now)
+        }
+        guard let owned = self.channels[number] else { return }
+        owned.lastUsed = turn.now
+        if owned.add(listener) { self.tellSubscribed(owned) }
+    }
+
+    func remove(_ listener: ExchangeListener) {
+        var name = listener.channel.string
+        let number = name.withUTF8 { utf8 in
+            let name = UnsafeRawBufferPointer(utf8)
+            return self.names.find(name, hash: NameTable.Hash(name))
+        }
+        guard let number, let owned = self.channels[number] else { return }
+        if owned.remove(listener) { self.tellUnsubscribed(owned) }
+    }
+
+    /// Those that somebody here is subscribed to and that are not our own.
+    var subscribedChannels: [ChannelName] {
+        self.channels.compactMap { channel in
+            guard let channel, channel.hasSubscribers, !channel.name.isReserved else { return nil }
+            return channel.name
+        }
     }
 
     /// Hands what has gathered for one channel to its subscribers now, because who they are is about to change.
@@ -210,7 +255,7 @@ final class ChannelOwner {
         self.observers.append(observer)
         // Who watches from now on learns of what is already there, like an adapter that starts late.
         for channel in self.channels {
-            guard let channel, !channel.audience.isEmpty, !channel.name.isReserved else { continue }
+            guard let channel, channel.hasSubscribers, !channel.name.isReserved else { continue }
             observer.channelSubscribed(channel.name)
         }
     }
@@ -303,7 +348,7 @@ final class ChannelOwner {
         var forgotten = 0
         for number in self.channels.indices {
             guard let channel = self.channels[number] else { continue }
-            guard channel.audience.isEmpty, channel.lastUsed < deadline else {
+            guard !channel.hasSubscribers, channel.lastUsed < deadline else {
                 channel.windows?.forget(idleSince: windowDeadline)
                 continue
             }

@@ -21,6 +21,10 @@ final class OwnedChannel {
     /// How many loops want frames in each codec.
     @exclusivity(unchecked) private(set) var jsonLoops = 0
     @exclusivity(unchecked) private(set) var minBinLoops = 0
+    /// The server's own subscriptions.
+    private(set) var listeners: [ExchangeListener] = []
+    /// Whether anybody but clients that read JSON gets its messages.
+    @exclusivity(unchecked) private(set) var hasOthers = false
     /// Of messages that other instances published here.
     var windows: OriginWindows?
     @exclusivity(unchecked) var lastUsed: NIODeadline
@@ -45,9 +49,11 @@ final class OwnedChannel {
         return self.sequence
     }
 
+    var hasSubscribers: Bool { !self.audience.isEmpty || !self.listeners.isEmpty }
+
     /// True when this is the first loop with subscribers.
     func join(loop: Int, channel: ShardChannel) -> Bool {
-        let isFirst = self.audience.isEmpty
+        let isFirst = !self.hasSubscribers
         if let index = self.index(of: loop, channel.codec) {
             self.audience[index].channel = channel
         } else {
@@ -62,7 +68,27 @@ final class OwnedChannel {
         guard let index = self.index(of: loop, codec) else { return false }
         self.audience.remove(at: index)
         self.count(codec, -1)
-        return self.audience.isEmpty
+        return !self.hasSubscribers
+    }
+
+    /// True when this is the first subscriber.
+    func add(_ listener: ExchangeListener) -> Bool {
+        let isFirst = !self.hasSubscribers
+        self.listeners.append(listener)
+        self.noteOthers()
+        return isFirst
+    }
+
+    /// True when this was the last subscriber.
+    func remove(_ listener: ExchangeListener) -> Bool {
+        guard let index = self.listeners.firstIndex(where: { $0 === listener }) else { return false }
+        self.listeners.remove(at: index)
+        self.noteOthers()
+        return !self.hasSubscribers
+    }
+
+    private func noteOthers() {
+        self.hasOthers = self.minBinLoops > 0 || !self.listeners.isEmpty
     }
 
     private func index(of loop: Int, _ codec: MessageCodec) -> Int? {
@@ -74,6 +100,7 @@ final class OwnedChannel {
         case .json: self.jsonLoops += change
         case .minBin: self.minBinLoops += change
         }
+        self.noteOthers()
     }
 }
 

@@ -80,7 +80,7 @@ import Testing
             #expect(
                 try await client.authenticate(token) == #"{"rid":9,"data":{"isAuthenticated":true,"authError":null}}"#)
             try await client.subscribe("a")
-            socket.removeAuthToken()
+            socket.deauthenticate()
             try await client.expects(
                 choice == .v1 ? ##"{"event":"#removeAuthToken","data":null}"## : RawClient.removal)
             #expect(!socket.isAuthenticated)
