@@ -17,6 +17,16 @@ public struct MetricsText {
         self.put(
             "linkspan_duplicate_instance", .gauge, "Whether another instance with this id was heard of late.",
             [([], snapshot.hasDuplicates ? 1 : 0)])
+        self.put(
+            "linkspan_reloads_total", .counter, "Times that keys or certificates were read again.",
+            [([], UInt64(clamping: snapshot.reloads.succeeded))])
+        self.put(
+            "linkspan_reload_failures_total", .counter, "Times that something of it stayed what it was, being wrong.",
+            [([], UInt64(clamping: snapshot.reloads.failed))])
+        self.put(
+            "linkspan_certificate_expiry_timestamp_seconds", .gauge,
+            "When the certificate that clients are shown ends.",
+            snapshot.certificateEnds.map { [([], UInt64(clamping: $0))] } ?? [])
         for metric in Self.ofServer {
             let value = UInt64(clamping: snapshot.counters[keyPath: metric.path])
             self.put("linkspan_\(metric.name)", metric.kind, metric.help, [([], value)])

@@ -13,10 +13,13 @@ public struct OperatorSnapshot: Sendable {
     public var bridges: [BridgeStatus]
     /// In the order of the configuration.
     public var hooks: [HookStatus]
+    public var reloads: ReloadCounts
+    /// When the certificate that clients are shown ends, in seconds since 1970; nil without one.
+    public var certificateEnds: Int64?
 
     public init(
         version: String, instance: InstanceID, isListening: Bool, counters: ServerCounters, bridges: [BridgeStatus],
-        hooks: [HookStatus] = []
+        hooks: [HookStatus] = [], reloads: ReloadCounts = ReloadCounts(), certificateEnds: Int64? = nil
     ) {
         self.version = version
         self.instance = instance
@@ -24,6 +27,8 @@ public struct OperatorSnapshot: Sendable {
         self.counters = counters
         self.bridges = bridges
         self.hooks = hooks
+        self.reloads = reloads
+        self.certificateEnds = certificateEnds
     }
 
     /// What keeps the instance from being ready: `client port`, `instance id` while another instance uses it, and the required bridges
@@ -35,4 +40,13 @@ public struct OperatorSnapshot: Sendable {
 
     /// Whether another instance with our id was heard of late.
     public var hasDuplicates: Bool { self.bridges.contains { $0.probe?.duplicates.isEmpty == false } }
+}
+
+/// How often keys and certificates were read again while the instance ran.
+public struct ReloadCounts: Sendable, Hashable {
+    public var succeeded = 0
+    /// Those at which something could not be used, and stayed what it was.
+    public var failed = 0
+
+    public init() {}
 }

@@ -25,8 +25,13 @@ public struct ConfigurationLoader: Sendable {
     public var readFile: @Sendable (String) throws(FileProblem) -> String
     /// Why a key for tokens serves none of the algorithms, or nil; an empty list stands for all.
     public var problemOfKey: @Sendable (_ key: TokenKey, _ algorithms: [String]) -> String?
+    /// What keeps a server from using a certificate and its key, both PEM texts; nil when nothing does.
+    public var problemOfCertificate: @Sendable (_ certificate: String, _ key: String) -> CertificateProblem?
     /// Makes the bridges, offline (`BridgeHost.check`), to hear what they refuse; asked only when everything before is right, so that they may rely on it.
     public var verify: @Sendable (LinkspanSettings) throws(ConfigurationError) -> Void
+
+    /// Which of `certificate` and `key` is wrong, and why.
+    public typealias CertificateProblem = (key: String, reason: String)
 
     /// Longest file that `${file:/path}` takes in, in bytes.
     public static let substitutionLimit = 65_536
@@ -37,6 +42,8 @@ public struct ConfigurationLoader: Sendable {
             try TextFile.read(path, limit: ConfigurationLoader.substitutionLimit)
         },
         problemOfKey: @escaping @Sendable (_ key: TokenKey, _ algorithms: [String]) -> String? = { _, _ in nil },
+        problemOfCertificate:
+            @escaping @Sendable (_ certificate: String, _ key: String) -> CertificateProblem? = { _, _ in nil },
         verify: @escaping @Sendable (LinkspanSettings) throws(ConfigurationError) -> Void = { _ in }
     ) {
         self.kinds = kinds
@@ -45,6 +52,7 @@ public struct ConfigurationLoader: Sendable {
         self.hostName = hostName
         self.readFile = readFile
         self.problemOfKey = problemOfKey
+        self.problemOfCertificate = problemOfCertificate
         self.verify = verify
     }
 
@@ -99,7 +107,8 @@ public struct ConfigurationLoader: Sendable {
             flags: self.flags)
         let root = reader.read(document, as: .linkspan(kinds: self.kinds))
         var settingsReader = SettingsReader(
-            kinds: self.kinds, hostName: self.hostName, readFile: self.readFile, problemOfKey: self.problemOfKey)
+            kinds: self.kinds, hostName: self.hostName, readFile: self.readFile, problemOfKey: self.problemOfKey,
+            problemOfCertificate: self.problemOfCertificate)
         let settings = settingsReader.settings(from: root)
         diagnostics = reader.diagnostics + settingsReader.diagnostics
         defer { diagnostics.sort { $0.location.sortKey < $1.location.sortKey } }

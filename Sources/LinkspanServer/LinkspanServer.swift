@@ -34,7 +34,7 @@ public final class LinkspanServer: Service {
 
     private struct State {
         var bridgePlane: (any BridgePlane)?
-        var tls: NIOSSLContext?
+        var certificate: ServerCertificate?
         var bridgeHealth: @Sendable () -> [BridgeStatus] = { [] }
         /// While it runs.
         var hooks: Hooks?
@@ -77,16 +77,16 @@ public final class LinkspanServer: Service {
         }
     }
 
-    /// Serves clients over TLS only (`wss:`).
+    /// Serves clients over TLS (`wss:`), with a configuration of the program's own instead of ``ServerSettings/certificate``.
     ///
     /// What a turn has for a connection is then encrypted for it alone, which costs several times what a plain socket does.
     /// - Precondition: ``run()`` was not called yet.
     /// - Throws: what is wrong with the certificate or the key.
     public func attach(tls configuration: TLSConfiguration) throws {
-        let tls = try NIOSSLContext(configuration: configuration)
+        let certificate = try ServerCertificate(configuration)
         self.state.withLock { state in
             precondition(!state.hasRun, "TLS is attached before the server runs")
-            state.tls = tls
+            state.certificate = certificate
         }
     }
 
@@ -174,6 +174,21 @@ public final class LinkspanServer: Service {
         self.tokens.replaceKeys(keys)
     }
 
+    /// Reads the certificate and its key again: new connections are served with them, those that are open keep theirs.
+    ///
+    /// Has no effect on a server that was started without ``ServerSettings/certificate``.
+    /// - Parameter files: other files than those of the settings.
+    /// - Throws: when they cannot be used; new connections are then served as before.
+    public func reloadCertificate(_ files: CertificateFiles? = nil) throws(CertificateProblem) {
+        guard let own = self.settings.certificate, let certificate = self.state.withLock({ $0.certificate }),
+            certificate.ends != nil
+        else { return }
+        try certificate.reload(files ?? own)
+    }
+
+    /// When the certificate that new clients are shown ends, in seconds since 1970; nil without one from files.
+    public var certificateEnds: Int64? { self.state.withLock { $0.certificate }?.ends }
+
     /// Refuses the tokens of `party` from now on, and ends the connections that were opened with one: each is told to forget its token
     /// and closed with 4104.
     ///
@@ -197,8 +212,8 @@ public final class LinkspanServer: Service {
     ///
     /// Then it stops accepting, closes every client with 4101, which makes them come back spread out, and returns when they are gone, at
     /// the latest after some seconds.
-    /// - Throws: ``ListenError`` when it cannot listen, ``TokenKeyError`` for a key that cannot be used, `GlobError` for a permission
-    ///   whose channels are no pattern or a hook whose procedures are none.
+    /// - Throws: ``ListenError`` when it cannot listen, ``TokenKeyError`` for a key that cannot be used, ``CertificateProblem`` for a
+    ///   certificate or its key, `GlobError` for a permission whose channels are no pattern or a hook whose procedures are none.
     public func run() async throws {
         let context: ServerContext
         do {
@@ -259,6 +274,7 @@ public final class LinkspanServer: Service {
         self.broker.attach(bridgePlane)
         self.tokens.replaceKeys(try await TokenKeys(settings: self.settings.auth, ownKey: self.ownKey))
         let permissions = try Permissions(self.settings.permissions)
+        try self.loadCertificate()
         let hooks = try await Hooks(self.settings.hooks, logger: self.logger)
         self.state.withLock { $0.hooks = hooks }
         return ServerContext(
@@ -268,6 +284,12 @@ public final class LinkspanServer: Service {
             health: { self.health }, inboxes: self.inboxes, counters: self.loopCounters, congestion: self.congestion)
     }
 
+    private func loadCertificate() throws(CertificateProblem) {
+        guard let files = self.settings.certificate, self.state.withLock({ $0.certificate == nil }) else { return }
+        let certificate = try ServerCertificate(files)
+        self.state.withLock { $0.certificate = certificate }
+    }
+
     /// `127.0.0.1:8000` or `[::1]:8000`.
     private static func text(_ address: SocketAddress) -> String {
         let host = address.ipAddress ?? ""
@@ -275,13 +297,14 @@ public final class LinkspanServer: Service {
     }
 
     private func listen(_ loops: ServerLoops, group: MultiThreadedEventLoopGroup) async throws -> [any Channel] {
-        let tls = self.state.withLock { $0.tls }
+        let certificate = self.state.withLock { $0.certificate }
         var listeners: [any Channel] = []
         var addresses: [SocketAddress] = []
         for settings in self.settings.listeners {
             do {
                 let listener = try await ClientListener.bind(
-                    settings, loops: loops, settings: self.settings, tls: tls, group: group)
+                    settings, loops: loops, settings: self.settings,
+                    certificate: settings.usesTLS ? certificate : nil, group: group)
                 guard let address = listener.localAddress else { throw ChannelError.unknownLocalAddress }
                 listeners.append(listener)
                 addresses.append(address)

@@ -45,6 +45,9 @@ func loader(
             return text
         },
         problemOfKey: TokenKeys.problem,
+        problemOfCertificate: { certificate, key in
+            CertificateProblem.find(certificate: certificate, key: key).map { ($0.file.rawValue, $0.reason) }
+        },
         verify: { settings throws(ConfigurationError) in try BridgeHost.check(settings, bridges: [PlainBridge.self]) })
 }
 

@@ -1,8 +1,12 @@
+import Foundation
+import LinkspanBridgeKit
 import LinkspanCore
-import LinkspanServer
+import Logging
 import NIOSSL
 import TestSupport
 import Testing
+
+@testable import LinkspanServer
 
 @Suite struct TLSTests {
     private func contexts() async throws -> (server: TLSConfiguration, client: NIOSSLContext) {
@@ -51,5 +55,82 @@ import Testing
             try await slow.setReading(true)
             #expect(try await slow.closeCode() == 4100)
         }
+    }
+
+    // MARK: Certificates from files
+
+    private static func trusting(_ authority: String) throws -> NIOSSLContext {
+        var client = TLSConfiguration.makeClientConfiguration()
+        client.trustRoots = .file(authority)
+        return try NIOSSLContext(configuration: client)
+    }
+
+    /// Puts `pair` where the server looks.
+    private static func place(_ pair: TestCertificates.Pair, in folder: TestFolder) throws -> CertificateFiles {
+        var files = CertificateFiles(certificate: "", key: "")
+        files.certificate = try folder.write(
+            String(decoding: Data(contentsOf: URL(filePath: pair.certificate)), as: UTF8.self), to: "served.crt")
+        files.key = try folder.write(
+            String(decoding: Data(contentsOf: URL(filePath: pair.key)), as: UTF8.self), to: "served.key")
+        return files
+    }
+
+    @Test func `new connections see the certificate that was read last, and a broken file changes nothing`()
+        async throws
+    {
+        let certificates = try await TestCertificates.make()
+        let folder = try TestFolder("served")
+        let files = try Self.place(certificates.server, in: folder)
+        let (first, second) = (
+            try Self.trusting(certificates.authority), try Self.trusting(certificates.otherAuthority)
+        )
+        try await withServer({ $0.certificate = files }) { server, address in
+            let early = try await RawClient.ready(address, tls: first)
+            try await early.subscribe("news")
+            let ends = try #require(server.certificateEnds)
+
+            _ = try Self.place(certificates.untrusted, in: folder)
+            try server.reloadCertificate()
+            let late = try await RawClient.ready(address, tls: second)
+            try await late.publish("news", "1")
+            #expect(try await early.nextText() == RawClient.delivery("news", "1"))
+
+            try folder.write("no certificate", to: "served.crt")
+            #expect(throws: CertificateProblem.self) { try server.reloadCertificate() }
+            try await RawClient.ready(address, tls: second).publish("news", "2")
+            #expect(try await early.nextText() == RawClient.delivery("news", "2"))
+            #expect(try #require(server.certificateEnds) >= ends)
+        }
+    }
+
+    @Test func `a listener may stay without TLS`() async throws {
+        let certificates = try await TestCertificates.make()
+        let files = try Self.place(certificates.server, in: try TestFolder("served"))
+        let trusting = try Self.trusting(certificates.authority)
+        try await withServer(
+            { settings in
+                settings.certificate = files
+                var inside = ListenerSettings(port: 0)
+                inside.host = "127.0.0.1"
+                inside.usesTLS = false
+                settings.moreListeners = [inside]
+            }
+        ) { server, address in
+            let plain = try await RawClient.ready(try await server.addresses[1])
+            try await plain.subscribe("news")
+            try await RawClient.ready(address, tls: trusting).publish("news", "1")
+            #expect(try await plain.nextText() == RawClient.delivery("news", "1"))
+        }
+    }
+
+    @Test func `a server whose certificate cannot be used does not start`() async throws {
+        var settings = ServerSettings()
+        settings.port = 0
+        settings.certificate = CertificateFiles(certificate: "/nowhere/tls.crt", key: "/nowhere/tls.key")
+        let server = LinkspanServer(settings: settings, instance: InstanceID("test-1")!, logger: .quiet)
+        await #expect(
+            throws: CertificateProblem(
+                file: .certificate, "cannot read /nowhere/tls.crt: No such file or directory")
+        ) { try await server.run() }
     }
 }

@@ -31,6 +31,9 @@ struct ConfigurationOptions: ParsableArguments {
         return ConfigurationLoader(
             kinds: kinds, environment: ProcessEnvironment.all, flags: flags, hostName: ProcessEnvironment.hostName,
             problemOfKey: TokenKeys.problem,
+            problemOfCertificate: { certificate, key in
+                CertificateProblem.find(certificate: certificate, key: key).map { ($0.file.rawValue, $0.reason) }
+            },
             verify: { settings throws(ConfigurationError) in try BridgeHost.check(settings, bridges: kinds) })
     }
 }

@@ -8,7 +8,8 @@ struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve", abstract: "Serve clients and run the bridges.",
         discussion: """
-            Starts and serves also when no broker is reachable. SIGTERM and SIGINT end it in order.
+            Starts and serves also when no broker is reachable. SIGTERM and SIGINT end it in order;
+            SIGHUP reads the keys and certificates of the configuration again.
             Exit status 71 when it cannot listen, 78 when the configuration is wrong.
             """)
 
@@ -42,10 +43,14 @@ struct ServeCommand: AsyncParsableCommand {
         let logger = Logger(label: "linkspan") { _ in LineLogHandler(logLevel: level, format: format) }
         let tellsHints = self.hints ?? Terminal.errorsAreRead
         do {
-            try await Instance(settings: configuration.settings, bridges: BridgeKinds.known, logger: logger)
-                .run { settings, port in
-                    if tellsHints { Terminal.printError(ServeHints(settings: settings, port: port).text) }
-                }
+            let loader = ConfigurationOptions.loader(flags: self.flags)
+            let path = self.source.path
+            try await Instance(
+                settings: configuration.settings, bridges: BridgeKinds.known, logger: logger,
+                load: { () throws(ConfigurationRejected) in try loader.load(file: path).settings }
+            ).run { settings, port in
+                if tellsHints { Terminal.printError(ServeHints(settings: settings, port: port).text) }
+            }
         } catch let error as ListenError {
             Terminal.printError(ListenProblem.describe(error))
             throw ExitStatus.cannotListen.exitCode

@@ -1,6 +1,7 @@
 internal import Glibc
 internal import LinkspanAdmin
 internal import LinkspanBridgeKit
+internal import LinkspanConfig
 internal import LinkspanCore
 internal import LinkspanServer
 internal import Logging
@@ -13,15 +14,18 @@ struct Instance {
     let settings: LinkspanSettings
     let bridges: [any Bridge.Type]
     let logger: Logger
+    /// Reads the configuration again, as it was read for ``settings``.
+    let load: @Sendable () throws(ConfigurationRejected) -> LinkspanSettings
 
     /// Longest orderly stop; what is still busy then is cancelled.
     private static let shutdownLimit = Duration.seconds(15)
 
-    /// Runs until SIGTERM or SIGINT.
+    /// Runs until SIGTERM or SIGINT; SIGHUP reads keys and certificates again.
     ///
     /// - Parameter listening: called once, with the port that clients reach.
     /// - Throws: ``ListenError`` when the client port cannot be opened, ``OperatorListenError`` when the operator port cannot.
     func run(_ listening: @escaping @Sendable (LinkspanSettings, Int) -> Void) async throws {
+        let hangUps = await UnixSignalsSequence(trapping: .sighup)
         OpenFiles.raiseLimit(for: self.settings.server.limits.connections, logger: self.logger)
         let server = LinkspanServer(
             settings: self.settings.server, instance: self.settings.instance.id, logger: self.logger)
@@ -35,8 +39,11 @@ struct Instance {
         }
         defer { announcement.cancel() }
         // Stops in reverse order: nobody sends new clients here, and the bridges still send what the last clients published.
-        var services: [any Service] = [host, server]
-        if let port = self.operatorPort(of: server, host) { services.append(port) }
+        let reloads = ReloadCounter()
+        let reloader = Reloader(
+            server: server, settings: settings, load: self.load, signals: hangUps, counts: reloads, logger: self.logger)
+        var services: [any Service] = [host, server, reloader]
+        if let port = self.operatorPort(of: server, host, reloads) { services.append(port) }
         var configuration = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
             logger: self.logger)
@@ -44,7 +51,9 @@ struct Instance {
         try await ServiceGroup(configuration: configuration).run()
     }
 
-    private func operatorPort(of server: LinkspanServer, _ host: BridgeHost) -> OperatorPort? {
+    private func operatorPort(
+        of server: LinkspanServer, _ host: BridgeHost, _ reloads: ReloadCounter
+    ) -> OperatorPort? {
         guard let settings = self.settings.server.operatorPort else { return nil }
         let instance = self.settings.instance.id
         return OperatorPort(
@@ -52,7 +61,8 @@ struct Instance {
         ) {
             OperatorSnapshot(
                 version: LinkspanVersion.current, instance: instance, isListening: server.isListening,
-                counters: server.counters, bridges: host.statuses, hooks: server.hooks)
+                counters: server.counters, bridges: host.statuses, hooks: server.hooks,
+                reloads: reloads.current, certificateEnds: server.certificateEnds)
         }
     }
 }

@@ -12,8 +12,11 @@ struct ServeHints {
     private static let data = "'{\"hello\":\"world\"}'"
 
     var text: String {
-        let url = "ws://127.0.0.1:\(self.port)\(self.settings.server.path)"
-        let option = self.port == 8000 && self.settings.server.path == "/socketcluster/" ? "" : " --url \(url)"
+        let server = self.settings.server
+        let isSecure = server.certificate != nil && server.usesTLS
+        let url = (isSecure ? "wss://localhost" : "ws://127.0.0.1") + ":\(self.port)\(server.path)"
+        let isUsual = !isSecure && self.port == 8000 && server.path == "/socketcluster/"
+        let option = isUsual ? "" : " --url \(url)"
         var lines = [
             "",
             "  Clients connect to \(url)",

@@ -44,6 +44,7 @@ extension BlockDefinition {
                 "Whether anything before the handshake closes the connection (4009)."),
             KeyDefinition(
                 "event_loops", .integer(1...1024), "Threads that serve clients; one per core when not given."),
+            KeyDefinition("tls", .block(.certificate), "Serves clients over TLS (wss)."),
             KeyDefinition("auth", .block(.auth), "How clients prove who they are."),
             KeyDefinition("operator", .block(.operatorPort), "Where operators look in; nowhere when not given."),
             KeyDefinition("timing", .block(.timing), "Time limits towards clients."),
@@ -66,8 +67,18 @@ extension BlockDefinition {
             KeyDefinition(
                 "codec", .choice(CodecChoice.allCases.map(\.rawValue)), default: defaults.codec.rawValue,
                 "How clients write messages: json, minbin (sc-codec-min-bin), or auto for both."),
+            KeyDefinition(
+                "tls", .boolean, default: "\(defaults.usesTLS)",
+                "Whether clients connect over TLS, where server.tls is given."),
         ])
     }
+
+    private static let certificate = BlockDefinition([
+        KeyDefinition(
+            "certificate", .text(.filePath),
+            "File with our certificate (PEM), and those between it and an authority."),
+        KeyDefinition("key", .text(.filePath), "File with its key (PEM), without a passphrase."),
+    ])
 
     private static var operatorPort: BlockDefinition {
         let defaults = OperatorSettings(key: Secret(""))

@@ -10,18 +10,23 @@ struct SettingsReader {
     /// Reads the files that keys are in.
     let readFile: @Sendable (String) throws(FileProblem) -> String
     let problemOfKey: @Sendable (_ key: TokenKey, _ algorithms: [String]) -> String?
+    let problemOfCertificate:
+        @Sendable (_ certificate: String, _ key: String) -> ConfigurationLoader.CertificateProblem?
 
     private(set) var diagnostics: [Diagnostic] = []
 
     init(
         kinds: [any Bridge.Type], hostName: String,
         readFile: @escaping @Sendable (String) throws(FileProblem) -> String,
-        problemOfKey: @escaping @Sendable (_ key: TokenKey, _ algorithms: [String]) -> String?
+        problemOfKey: @escaping @Sendable (_ key: TokenKey, _ algorithms: [String]) -> String?,
+        problemOfCertificate:
+            @escaping @Sendable (_ certificate: String, _ key: String) -> ConfigurationLoader.CertificateProblem?
     ) {
         self.kinds = Dictionary(kinds.map { ($0.kind, $0) }, uniquingKeysWith: { first, _ in first })
         self.hostName = hostName
         self.readFile = readFile
         self.problemOfKey = problemOfKey
+        self.problemOfCertificate = problemOfCertificate
     }
 
     /// Complete only when no error was reported.
@@ -41,6 +46,7 @@ struct SettingsReader {
         server.hooks = self.hooks(from: root.map("hooks"), auth: root.block("server").block("auth"))
         server.permissions = self.permissions(
             from: root.map("permissions"), auth: root.block("server").block("auth"), hooks: server.hooks)
+        server.certificate = self.certificate(from: root.block("server"))
         server.operatorPort = self.operatorPort(from: root.block("server"))
         guard let instance else { return nil }
         return LinkspanSettings(instance: instance, server: server, upstreams: upstreams, bridges: rules)
@@ -79,6 +85,7 @@ struct SettingsReader {
         settings.path = clients.text("path") ?? settings.path
         settings.protocolChoice = clients.choice("protocol") ?? settings.protocolChoice
         settings.codec = clients.choice("codec") ?? settings.codec
+        settings.usesTLS = clients.boolean("tls") ?? settings.usesTLS
         settings.moreListeners = block.map("listeners").map(Self.listener)
         settings.eventLoops = block.integer("event_loops")
         settings.origins = block.list("origins")?.map(\.value) ?? settings.origins
@@ -96,6 +103,7 @@ struct SettingsReader {
         listener.path = block.text("path") ?? listener.path
         listener.protocolChoice = block.choice("protocol") ?? listener.protocolChoice
         listener.codec = block.choice("codec") ?? listener.codec
+        listener.usesTLS = block.boolean("tls") ?? listener.usesTLS
         return listener
     }
 

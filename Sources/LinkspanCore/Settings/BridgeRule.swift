@@ -1,7 +1,7 @@
 public import LinkspanBridgeKit
 
 /// An outside broker: one entry of `brokers` in `bridges.yaml`.
-public struct UpstreamSettings: Sendable {
+public struct UpstreamSettings: Sendable, Hashable {
     /// A ``Bridge/kind``.
     public var type: String
     public var urls: [UpstreamURL]
@@ -58,7 +58,7 @@ public enum OverflowPolicy: String, Sendable, Hashable, CaseIterable {
 }
 
 /// One entry of `bridges` in `bridges.yaml`: which channels travel through which upstream, and how.
-public struct BridgeRule: Sendable {
+public struct BridgeRule: Sendable, Hashable {
     /// Unique; `name@broker` for each link of a bridge that has several brokers.
     public var name: String
     /// The key in the file that this rule comes from; several rules have one when it has several brokers.

@@ -61,6 +61,8 @@ public struct ListenerSettings: Sendable, Hashable {
     public var path = "/socketcluster/"
     public var protocolChoice = ProtocolChoice.auto
     public var codec = CodecChoice.auto
+    /// Whether clients reach it over TLS, where the server has a certificate.
+    public var usesTLS = true
 
     public init(port: Int) {
         self.port = port
@@ -76,6 +78,10 @@ public struct ServerSettings: Sendable, Hashable {
     public var path = "/socketcluster/"
     public var protocolChoice = ProtocolChoice.auto
     public var codec = CodecChoice.auto
+    /// Whether clients reach the client port over TLS, where there is a certificate.
+    public var usesTLS = true
+    /// Serves clients over TLS (`wss:`); nil for a server without, or one whose program gives it a configuration of its own.
+    public var certificate: CertificateFiles?
     /// Ports beside that one, for clients that need a protocol, codec or path of their own. All share the same channels.
     public var moreListeners: [ListenerSettings] = []
     /// Event loops; nil means one per core.
@@ -106,6 +112,7 @@ public struct ServerSettings: Sendable, Hashable {
         first.path = self.path
         first.protocolChoice = self.protocolChoice
         first.codec = self.codec
+        first.usesTLS = self.usesTLS
         return [first] + self.moreListeners
     }
 
@@ -117,6 +124,7 @@ public struct ServerSettings: Sendable, Hashable {
         settings.path = listener.path
         settings.protocolChoice = listener.protocolChoice
         settings.codec = listener.codec
+        settings.usesTLS = listener.usesTLS
         settings.moreListeners = []
         return settings
     }

@@ -8,7 +8,7 @@ internal import NIOSSL
 enum ClientListener {
     /// One loop accepts and gives the connections to all loops in turn, so that each has its share however few they are.
     static func bind(
-        _ listener: ListenerSettings, loops: ServerLoops, settings: ServerSettings, tls: NIOSSLContext?,
+        _ listener: ListenerSettings, loops: ServerLoops, settings: ServerSettings, certificate: ServerCertificate?,
         group: MultiThreadedEventLoopGroup
     ) async throws -> any Channel {
         let context = ListenerContext(listener, settings: settings)
@@ -24,8 +24,11 @@ enum ClientListener {
                     try options?.setOption(.recvAllocator, value: ReceiveBuffers())
                     let loop = loops.loop(of: channel.eventLoop)
                     let pipeline = channel.pipeline.syncOperations
-                    if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
-                    let connection = ClientConnection(loop: loop, listener: context, writesDirectly: tls == nil)
+                    if let certificate {
+                        try pipeline.addHandler(NIOSSLServerHandler(context: certificate.context))
+                    }
+                    let connection = ClientConnection(
+                        loop: loop, listener: context, writesDirectly: certificate == nil)
                     let request = OpeningRequest(for: connection)
                     try pipeline.addHandlers(request.decoder, request, connection)
                 }
