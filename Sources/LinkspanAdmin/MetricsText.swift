@@ -113,9 +113,41 @@ public struct MetricsText {
             ServerMetric(
                 "upstream_pauses_total", .counter, \.upstreamPauses,
                 "Pauses of publishers because a bridge with when_full: block was full."),
+            ServerMetric(
+                "application_pauses_total", .counter, \.applicationPauses,
+                "Pauses of connections whose calls and events were more than may wait."),
+            ServerMetric(
+                "injections_dropped_total", .counter, \.injectionsDropped,
+                "Messages of brokers, operators and the program that found the server full."),
+            ServerMetric(
+                "exchange_messages_dropped_total", .counter, \.exchangeMessagesDropped,
+                "Messages that subscriptions of the program had no room for."),
+            ServerMetric(
+                "channels_forgotten_total", .counter, \.channelsForgotten,
+                "Channels forgotten because nothing had happened in them."),
+            ServerMetric(
+                "batches_sent_total", .counter, \.batchesSent, "Arrays of packets sent to clients that read them."),
+            ServerMetric(
+                "calls_timed_out_total", .counter, \.callsTimedOut,
+                "Calls of the server that a client did not answer in time."),
             ServerMetric("tokens_accepted_total", .counter, \.tokensAccepted, "Tokens that were believed."),
             ServerMetric(
                 "tokens_expired_total", .counter, \.tokensExpired, "Tokens refused because their time was over."),
+            ServerMetric(
+                "tokens_not_active_total", .counter, \.tokensNotActive,
+                "Tokens refused because their time had not come."),
+            ServerMetric(
+                "tokens_expired_in_session_total", .counter, \.tokensExpiredInSession,
+                "Tokens whose time ended while their connection was open."),
+            ServerMetric(
+                "anonymous_refused_total", .counter, \.anonymousRefused,
+                "Handshakes refused because they brought no valid token."),
+            ServerMetric(
+                "connections_revoked_total", .counter, \.connectionsRevoked,
+                "Connections closed with 4104 because their token was revoked."),
+            ServerMetric(
+                "revocations_forgotten_total", .counter, \.revocationsForgotten,
+                "Revocations forgotten because there were too many."),
             ServerMetric(
                 "tokens_invalid_total", .counter, \.tokensInvalid, "Tokens refused for signature, form or claims."),
             ServerMetric(
@@ -123,6 +155,20 @@ public struct MetricsText {
             ServerMetric(
                 "subscribes_denied_total", .counter, \.subscribesDenied, "Subscriptions that were not permitted."),
             ServerMetric("publishes_denied_total", .counter, \.publishesDenied, "Publishes that were not permitted."),
+            ServerMetric(
+                "handshakes_blocked_total", .counter, \.handshakesBlocked, "Connections that middleware refused."),
+            ServerMetric(
+                "messages_blocked_total", .counter, \.messagesBlocked,
+                "Messages that middleware dropped before they were looked at."),
+            ServerMetric(
+                "actions_blocked_total", .counter, \.actionsBlocked,
+                "Calls, events, subscriptions, publishes and tokens that middleware blocked."),
+            ServerMetric(
+                "deliveries_blocked_total", .counter, \.deliveriesBlocked,
+                "Publishes that middleware kept from a subscriber, once for each."),
+            ServerMetric(
+                "decisions_timed_out_total", .counter, \.decisionsTimedOut,
+                "Decisions that middleware did not make in time, counted as blocked too."),
         ]
     }
 
@@ -212,6 +258,14 @@ public struct MetricsText {
                 UInt64(clamping: $0.bufferedBytes)
             },
             BridgeMetric("filters", .gauge, "Filters wanted at the upstream.") { UInt64(clamping: $0.interestCount) },
+            BridgeMetric(
+                "interest_refused_total", .counter,
+                "Channels without a subscription at the upstream: no name there, or too many."
+            ) { $0.refusedInterest },
+            BridgeMetric(
+                "stray_confirmations_total", .counter,
+                "Confirmations of nothing that was under way, by a faulty bridge."
+            ) { $0.strayTickets },
             BridgeMetric("rejected_filters", .gauge, "Filters that the upstream refused.") {
                 UInt64(clamping: $0.rejectedFilters)
             },

@@ -15,6 +15,7 @@ public struct OperatorPort: Service {
     private let limits: LimitSettings
     private let snapshot: @Sendable () -> OperatorSnapshot
     private let broker: Broker
+    private let revoke: @Sendable (RevokedParty) async -> Int
     private let logger: Logger
     private let listening: @Sendable (SocketAddress) -> Void
 
@@ -25,16 +26,19 @@ public struct OperatorPort: Service {
 
     /// - Parameters:
     ///   - limits: bound what is published here as they bound what clients publish.
+    ///   - revoke: refuses the tokens of a party from now on, closes its connections, and says how many.
     ///   - snapshot: called for each request, on any thread.
     ///   - listening: called once, with where it listens.
     public init(
         settings: OperatorSettings, limits: LimitSettings, broker: Broker, logger: Logger,
+        revoke: @escaping @Sendable (RevokedParty) async -> Int,
         snapshot: @escaping @Sendable () -> OperatorSnapshot,
         listening: @escaping @Sendable (SocketAddress) -> Void = { _ in }
     ) {
         self.settings = settings
         self.limits = limits
         self.snapshot = snapshot
+        self.revoke = revoke
         self.broker = broker
         self.logger = logger
         self.listening = listening
@@ -49,7 +53,8 @@ public struct OperatorPort: Service {
         quiet.logLevel = max(quiet.logLevel, .notice)
         let application = Application(
             router: OperatorRoutes(
-                key: self.settings.key, limits: self.limits, broker: self.broker, snapshot: self.snapshot
+                key: self.settings.key, limits: self.limits, broker: self.broker, revoke: self.revoke,
+                snapshot: self.snapshot
             ).router,
             server: .http1(configuration: .init(idleTimeout: Self.idleLimit)),
             configuration: ApplicationConfiguration(

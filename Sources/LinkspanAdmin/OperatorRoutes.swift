@@ -11,6 +11,7 @@ struct OperatorRoutes: Sendable {
     let key: Secret
     let limits: LimitSettings
     let broker: Broker
+    let revoke: @Sendable (RevokedParty) async -> Int
     let snapshot: @Sendable () -> OperatorSnapshot
 
     /// Beside the data, the body of a publish has a channel and some punctuation.
@@ -34,6 +35,10 @@ struct OperatorRoutes: Sendable {
         router.post("publish") { request, _ in
             guard self.admits(request) else { return Self.keyNeeded }
             return await self.publish(request)
+        }
+        router.post("revoke") { request, _ in
+            guard self.admits(request) else { return Self.keyNeeded }
+            return await self.revoke(request)
         }
         return router
     }
@@ -62,16 +67,11 @@ struct OperatorRoutes: Sendable {
 
     private func publish(_ request: Request) async -> Response {
         guard self.snapshot().isListening else { return Self.problem(.serviceUnavailable, "the server is not running") }
-        var body: [UInt8] = []
-        do {
-            for try await part in request.body {
-                guard body.count + part.readableBytes <= self.bodyLimit else {
-                    return Self.problem(.contentTooLarge, "the body is larger than server.limits.message admits")
-                }
-                body.append(contentsOf: part.readableBytesView)
-            }
+        let body: [UInt8]
+        do throws(BodyProblem) {
+            body = try await Self.body(of: request, limit: self.bodyLimit)
         } catch {
-            return Self.problem(.badRequest, "the body did not arrive")
+            return error.response(tooLarge: "the body is larger than server.limits.message admits")
         }
         do throws(PublishRequest.Problem) {
             let publish = try PublishRequest(body: body, limits: self.limits)
@@ -82,6 +82,47 @@ struct OperatorRoutes: Sendable {
         } catch {
             return Self.problem(.badRequest, error.reason)
         }
+    }
+
+    private func revoke(_ request: Request) async -> Response {
+        let body: [UInt8]
+        do throws(BodyProblem) {
+            body = try await Self.body(of: request, limit: RevokeRequest.bodyLimit)
+        } catch {
+            return error.response(tooLarge: "the body is larger than \(RevokeRequest.bodyLimit) bytes")
+        }
+        do throws(RevokeRequest.Problem) {
+            let closed = await self.revoke(try RevokeRequest(body: body).party)
+            return Self.json(.ok, Array("{\"closed\":\(closed)}".utf8))
+        } catch {
+            return Self.problem(.badRequest, error.reason)
+        }
+    }
+
+    // MARK: Bodies
+
+    private enum BodyProblem: Error {
+        case tooLarge, interrupted
+
+        func response(tooLarge: String) -> Response {
+            switch self {
+            case .tooLarge: OperatorRoutes.problem(.contentTooLarge, tooLarge)
+            case .interrupted: OperatorRoutes.problem(.badRequest, "the body did not arrive")
+            }
+        }
+    }
+
+    private static func body(of request: Request, limit: Int) async throws(BodyProblem) -> [UInt8] {
+        var body: [UInt8] = []
+        do {
+            for try await part in request.body {
+                guard body.count + part.readableBytes <= limit else { throw BodyProblem.tooLarge }
+                body.append(contentsOf: part.readableBytesView)
+            }
+        } catch {
+            throw error as? BodyProblem ?? .interrupted
+        }
+        return body
     }
 
     private static func problem(_ status: HTTPResponse.Status, _ reason: String) -> Response {

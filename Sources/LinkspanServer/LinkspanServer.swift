@@ -123,6 +123,7 @@ public final class LinkspanServer: Service {
     public var counters: ServerCounters {
         var sum = ServerCounters()
         for counters in self.loopCounters { sum += counters.snapshot }
+        sum.revocationsForgotten = self.tokens.forgottenCount
         sum.injectionsDropped = self.broker.droppedCount
         sum.exchangeMessagesDropped = self.exchange.droppedCount
         return sum

@@ -50,6 +50,8 @@ public struct ServerCounters: Sendable, Hashable {
     public var anonymousRefused = 0
     /// Connections closed with 4104 because their token was revoked.
     public var connectionsRevoked = 0
+    /// Revocations that were forgotten because there were too many; their tokens are believed again.
+    public var revocationsForgotten = 0
     /// Subscriptions that the permissions did not grant.
     public var subscribesDenied = 0
     /// Publishes that the permissions did not grant.
@@ -75,14 +77,15 @@ public struct ServerCounters: Sendable, Hashable {
         for path in Self.paths { sum[keyPath: path] += other[keyPath: path] }
     }
 
-    private static var paths: [WritableKeyPath<ServerCounters, Int>] {
+    /// All of them.
+    static var paths: [WritableKeyPath<ServerCounters, Int>] {
         [
             \.connectionsAccepted, \.connectionsOpen, \.handshakes, \.clientsOpen, \.publishesReceived, \.deliveries,
             \.slowSubscribersClosed, \.connectionsRefused, \.protocolFaults, \.ratePauses, \.congestionPauses,
             \.upstreamPauses, \.injectionsDropped, \.exchangeMessagesDropped, \.subscriptions, \.channels,
             \.channelsForgotten,
             \.tokensAccepted, \.tokensExpired, \.tokensNotActive, \.tokensRevoked, \.tokensInvalid,
-            \.tokensExpiredInSession, \.anonymousRefused, \.connectionsRevoked, \.subscribesDenied,
+            \.tokensExpiredInSession, \.anonymousRefused, \.connectionsRevoked, \.revocationsForgotten, \.subscribesDenied,
             \.publishesDenied, \.applicationPauses, \.callsTimedOut, \.batchesSent,
             \.handshakesBlocked, \.messagesBlocked, \.actionsBlocked, \.deliveriesBlocked,
             \.decisionsTimedOut,

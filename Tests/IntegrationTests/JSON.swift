@@ -89,9 +89,11 @@ enum HTTP {
         var body: JSON { get throws { try JSON(parsing: self.text) } }
     }
 
-    static func get(_ url: String, headers: [String] = []) async throws -> Answer {
+    /// - Parameter body: nil to get, else what is posted.
+    static func get(_ url: String, headers: [String] = [], body: String? = nil) async throws -> Answer {
+        let post = body.map { ["-d", $0] } ?? []
         let lines = try await ChildProcess.run(
-            "curl", ["-s", "-m", "10", "-w", "\n%{http_code}"] + headers.flatMap { ["-H", $0] } + [url])
+            "curl", ["-s", "-m", "60", "-w", "\n%{http_code}"] + headers.flatMap { ["-H", $0] } + post + [url])
         let status = lines.last { !$0.isEmpty }.flatMap { Int($0) } ?? 0
         return Answer(status: status, text: lines.dropLast().joined(separator: "\n"))
     }

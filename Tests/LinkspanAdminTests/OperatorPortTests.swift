@@ -74,6 +74,20 @@ struct OperatorPortTests {
         }
     }
 
+    @Test func `a revocation needs the key, is refused with its reason, and tells how many it ended`() async throws {
+        try await Self.serving(.with([])) { url, _ in
+            #expect(try await Self.ask(url, "revoke", key: nil, body: "{\"user\":\"ann\"}").status == .unauthorized)
+            let bad = try await Self.ask(url, "revoke", body: "{\"user\":1}")
+            #expect(bad.status == .badRequest)
+            #expect(bad.body == "{\"error\":\"user is no string, or empty\"}\n")
+            let large = "{\"user\":\"\(String(repeating: "x", count: 70_000))\"}"
+            #expect(try await Self.ask(url, "revoke", body: large).status == .payloadTooLarge)
+            let none = try await Self.ask(url, "revoke", body: "{\"token\":\"t-1\"}")
+            #expect(none.status == .ok)
+            #expect(none.body == "{\"closed\":0}\n")
+        }
+    }
+
     @Test func `a port that is taken is told`() async throws {
         try await Self.serving(.with([])) { url, server in
             let taken = try #require(Int(url.split(separator: ":").last ?? ""))
@@ -95,8 +109,8 @@ struct OperatorPortTests {
         var limits = LimitSettings()
         limits.messageBytes = 1024
         return OperatorPort(
-            settings: settings, limits: limits, broker: server.broker, logger: Self.quiet, snapshot: { snapshot },
-            listening: listening)
+            settings: settings, limits: limits, broker: server.broker, logger: Self.quiet,
+            revoke: { await server.revoke($0) }, snapshot: { snapshot }, listening: listening)
     }
 
     private static func serving(

@@ -1,9 +1,11 @@
-import LinkspanAdmin
+import Foundation
 import LinkspanBridgeKit
 import LinkspanCore
-import LinkspanServer
 import LinkspanWire
 import Testing
+
+@testable import LinkspanAdmin
+@testable import LinkspanServer
 
 /// Snapshots in, texts out.
 struct RenderingTests {
@@ -82,6 +84,41 @@ struct RenderingTests {
                   asked 9 = answered 4 + failed 3 + waiting 1 + under way 1
                   failed: breaker_open 1, timed_out 2
                 """))
+    }
+
+    @Test func `every counter of the server is shown`() {
+        var counters = ServerCounters()
+        for (index, path) in ServerCounters.paths.enumerated() { counters[keyPath: path] = 1_000_000 + index }
+        var snapshot = OperatorSnapshot.with([])
+        snapshot.counters = counters
+        let shown = Set(Self.samples(of: snapshot).values)
+        let missing = ServerCounters.paths.indices.filter { !shown.contains(1_000_000 + $0) }
+        #expect(missing.map { "\(ServerCounters.paths[$0])" } == [])
+    }
+
+    @Test func `every metric is on its page`() throws {
+        let page = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../docs/metrics.md")
+        let text = String(decoding: try Data(contentsOf: page), as: UTF8.self)
+        var snapshot = OperatorSnapshot.with([.busy("plant")])
+        snapshot.hooks = [HookStatus(name: "accounts")]
+        snapshot.certificateEnds = 1
+        let names = Set(Self.samples(of: snapshot).keys.map { String($0.prefix { $0 != "{" }) })
+        #expect(names.filter { !text.contains("`\($0)`") }.sorted() == [])
+    }
+
+    @Test(arguments: [
+        ("{\"user\":\"ann\"}", RevokedParty.user("ann")), (" { \"token\" : \"t-1\" } ", .token("t-1")),
+    ])
+    func `a revocation is of a user or of a token`(_ body: String, _ party: RevokedParty) throws {
+        #expect(try RevokeRequest(body: Array(body.utf8)).party == party)
+    }
+
+    @Test(arguments: [
+        "", "[]", "{}", "{\"user\":1}", "{\"user\":\"\"}", "{\"usr\":\"ann\"}", "{\"user\":\"ann\",\"token\":\"t\"}",
+        "{\"user\":null}",
+    ])
+    func `what is no revocation is refused`(_ body: String) {
+        #expect(throws: RevokeRequest.Problem.self) { try RevokeRequest(body: Array(body.utf8)) }
     }
 
     @Test func `a label with quotes and line breaks stays one label`() {

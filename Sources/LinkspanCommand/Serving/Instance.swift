@@ -57,7 +57,8 @@ struct Instance {
         guard let settings = self.settings.server.operatorPort else { return nil }
         let instance = self.settings.instance.id
         return OperatorPort(
-            settings: settings, limits: self.settings.server.limits, broker: server.broker, logger: self.logger
+            settings: settings, limits: self.settings.server.limits, broker: server.broker, logger: self.logger,
+            revoke: { await server.revoke($0) }
         ) {
             OperatorSnapshot(
                 version: LinkspanVersion.current, instance: instance, isListening: server.isListening,

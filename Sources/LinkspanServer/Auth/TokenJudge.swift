@@ -18,6 +18,9 @@ final class TokenJudge: Sendable {
         self.revocations.withLock { $0.revoke(party, now: now) }
     }
 
+    /// Revocations that were forgotten because there were too many.
+    var forgottenCount: Int { self.revocations.withLock { $0.forgottenCount } }
+
     /// - Parameters:
     ///   - token: any JSON value; nil when there was none where one was due.
     ///   - now: whole seconds since 1970.
