@@ -133,6 +133,12 @@ let package = Package(
             ], swiftSettings: strict),
         .executableTarget(name: "linkspan", dependencies: ["LinkspanCommand"], swiftSettings: strict),
 
+        // A program around the library, ported from Node.
+        .executableTarget(
+            name: "PrivateChannels",
+            dependencies: ["LinkspanServer", "LinkspanCore", "LinkspanBridgeKit", "LinkspanWire", logging],
+            path: "Examples/PrivateChannels", exclude: ["server.js"], swiftSettings: strict),
+
         .testTarget(
             name: "LinkspanWireTests", dependencies: ["LinkspanWire", "TestSupport"],
             exclude: ["Transcripts", "FailCases"],
@@ -181,7 +187,8 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "TestSupport", "linkspan", "LinkspanServer", "LinkspanConfig", "LinkspanCore", "LinkspanBridgeKit",
+                "TestSupport", "linkspan", "PrivateChannels", "LinkspanServer", "LinkspanConfig", "LinkspanCore",
+                "LinkspanBridgeKit",
                 "LinkspanMQTT", "LinkspanRedis", "LinkspanAMQP", nioCore, nioPosix, logging,
                 lifecycle,
             ], exclude: ["Clients"], swiftSettings: strict),

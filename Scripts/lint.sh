@@ -3,4 +3,4 @@
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 have_swift
-swift format lint --strict --parallel --recursive Package.swift Sources Tests
+swift format lint --strict --parallel --recursive Package.swift Sources Tests Examples

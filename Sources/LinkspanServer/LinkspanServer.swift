@@ -281,6 +281,7 @@ public final class LinkspanServer: Service {
         return ServerContext(
             settings: self.settings, tokens: self.tokens, permissions: permissions,
             application: hooks.extending(self.application), connectionEvents: self.connectionEvents,
+            exchange: self.exchange,
             instance: self.instance, epoch: WallClock.milliseconds(), bridgePlane: bridgePlane,
             health: { self.health }, inboxes: self.inboxes, counters: self.loopCounters, congestion: self.congestion)
     }

@@ -67,10 +67,12 @@ final class Instance: Sendable {
     }
 
     /// The built program, beside the tests.
-    static let program: String = {
+    static let program = Instance.program(named: "linkspan")
+
+    static func program(named name: String) -> String {
         let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
-        return (tests as NSString).deletingLastPathComponent + "/linkspan"
-    }()
+        return (tests as NSString).deletingLastPathComponent + "/" + name
+    }
 
     /// Runs one of the other commands of the program to its end and returns its standard output.
     @discardableResult

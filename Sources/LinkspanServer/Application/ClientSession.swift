@@ -50,6 +50,7 @@ final class ClientSession: Sendable {
     let request: ClientRequest
     let remoteAddress: SocketAddress?
     let ackTimeout: Duration
+    let exchange: Exchange
     private let address: ConnectionAddress
     private let tokens: TokenJudge
     private let workLimit: Int
@@ -63,6 +64,7 @@ final class ClientSession: Sendable {
         self.request = request
         self.remoteAddress = remoteAddress
         self.ackTimeout = context.settings.timing.ackTimeout
+        self.exchange = context.exchange
         self.address = address
         self.tokens = context.tokens
         self.workLimit = max(1, workLimit)

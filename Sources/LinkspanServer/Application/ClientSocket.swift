@@ -23,6 +23,9 @@ public struct ClientSocket: Sendable, Identifiable {
 
     public var remoteAddress: SocketAddress? { self.session.remoteAddress }
 
+    /// What the server publishes and subscribes to, at hand where a client asks for it.
+    public var exchange: Exchange { self.session.exchange }
+
     /// Which protocol the client speaks; nil while a listener for both has not found out.
     public var dialect: Dialect? { self.session.snapshot.dialect }
 

@@ -1,5 +1,5 @@
 public import LinkspanBridgeKit
-public import LinkspanCore
+internal import LinkspanCore
 public import LinkspanWire
 internal import Synchronization
 

@@ -15,6 +15,8 @@ final class ServerContext: Sendable {
     let application: Application?
     let middleware: MiddlewareGate
     let connectionEvents: ConnectionEventHub
+    /// For clients of the application.
+    let exchange: Exchange
     let tokens: TokenJudge
     let permissions: Permissions
     /// Whether clients have to be asked about at all.
@@ -44,6 +46,7 @@ final class ServerContext: Sendable {
     init(
         settings: ServerSettings, tokens: TokenJudge = TokenJudge(), permissions: Permissions = .none,
         application: Application? = nil, connectionEvents: ConnectionEventHub = ConnectionEventHub(),
+        exchange: Exchange? = nil,
         instance: InstanceID, epoch: UInt64, bridgePlane: (any BridgePlane)?,
         health: @escaping @Sendable () -> HealthReport,
         inboxes: [LoopInbox], counters: [LoopCounters], congestion: Congestion
@@ -57,6 +60,9 @@ final class ServerContext: Sendable {
         let middleware = MiddlewareGate(application?.middleware ?? Middleware())
         self.middleware = middleware
         self.connectionEvents = connectionEvents
+        self.exchange =
+            exchange
+            ?? Exchange(broker: Broker(inboxes: inboxes, depth: settings.limits.jsonDepth), inboxes: inboxes)
         self.tokens = tokens
         self.permissions = permissions
         self.hasPermissions = !permissions.isEmpty
