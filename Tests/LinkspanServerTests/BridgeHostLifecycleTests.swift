@@ -80,6 +80,63 @@ import Testing
         }
     }
 
+    @Test
+    func `a bridge at a later URL returns to the preferred one when that is back, and settles first what is under way`()
+        async throws
+    {
+        let preferred = uniqueUpstream()
+        let spare = uniqueUpstream("b")
+        let host = try HostUnderTest(.scripted(preferred, spare), upstream: preferred)
+        try await host.running { host in
+            try await host.upstream.run(0).fail(.unreachable, "refused")
+            _ = try await host.time.skipRetry()
+            let run = try await ScriptedUpstream.named(spare).run(0)
+            run.link.connected(UpstreamFacts())
+            host.offer(.test("1"), .test("2"))
+            #expect(run.link.takeWork(upTo: 1).texts == ["1"])
+
+            let look = try await host.time.sleeps.first("a look") { $0 == HostTime.look }
+            host.time.advance(by: HostTime.look)
+            let second = try await host.time.sleeps.first(from: look.index + 1, "the next look") { $0 == HostTime.look }
+            #expect(host.status.state == .up, "nothing listens at the preferred URL")
+
+            host.reachable.append(preferred)
+            host.time.advance(by: HostTime.look)
+            _ = try await host.time.sleeps.first(from: second.index + 1, "the wait for what is under way") {
+                $0 == .seconds(5)
+            }
+            #expect(run.link.takeWork(upTo: 10).texts == [])
+            #expect(run.farewells.events == [])
+            run.link.confirm(1...1)
+            let again = try await host.connected(1)
+            #expect(run.farewells.events == [true])
+            #expect(host.status.upstream == "scripted://\(preferred):1" && host.status.failures == 1)
+            #expect(again.link.takeWork(upTo: 10).texts == ["2"])
+            #expect(host.status.egress.dropped.total == 0 && host.isBalanced)
+        }
+    }
+
+    @Test func `a preferred URL that fails at once is looked at less often`() async throws {
+        let preferred = uniqueUpstream()
+        let spare = uniqueUpstream("b")
+        let host = try HostUnderTest(.scripted(preferred, spare), upstream: preferred)
+        host.reachable.append(preferred)
+        try await host.running { host in
+            try await host.upstream.run(0).fail(.unreachable, "refused")
+            var (_, next) = try await host.time.skipRetry()
+            for attempt in 0..<3 {
+                try await ScriptedUpstream.named(spare).run(attempt).link.connected(UpstreamFacts())
+                let pause = HostTime.look * (1 << attempt)
+                next = try await host.time.sleeps.first(from: next, "a look") { $0 == pause }.index + 1
+                host.time.advance(by: pause)
+                try await host.upstream.run(attempt + 1).fail(.refused, "not yet")
+                let retry = try await host.time.sleeps.first(from: next, "a retry") { $0 < .seconds(1) }
+                next = retry.index + 1
+                host.time.advance(by: retry.event)
+            }
+        }
+    }
+
     @Test func `a refused password waits at the slowest pace`() async throws {
         try await self.host { $0.retryMaximum = .seconds(60) }.running { host in
             try await host.upstream.run(0).fail(.refused, "bad password")

@@ -168,13 +168,17 @@ final class HostTime: Sendable {
 
     /// Ends the next retry pause after the sleep with `index`, and says how long it was and where the search goes on.
     func skipRetry(from index: Int = 0) async throws -> (delay: Duration, next: Int) {
-        let found = try await self.sleeps.first(from: index, "a retry pause") { $0 != Self.tick }
+        let found = try await self.sleeps.first(from: index, "a retry pause") {
+            $0 != Self.tick && $0 != Self.look
+        }
         self.advance(by: found.event)
         return (found.event, found.index + 1)
     }
 
     /// Pauses of the host's own timer with the settings' default linger.
     static let tick = Duration.seconds(1)
+    /// Pauses between looks for a preferred URL with the rule's default.
+    static let look = Duration.seconds(30)
 }
 
 extension InstanceID {
@@ -224,11 +228,14 @@ struct HostUnderTest {
     let time = HostTime()
     let acceptor: RecordingAcceptor
     let upstream: ScriptedUpstream
+    /// Hosts of URLs whose addresses accept connections.
+    let reachable = EventLog<String>()
 
     init(_ settings: LinkspanSettings, upstream: String, holds: Bool = false, drainLimit: Duration = .seconds(5)) throws
     {
         self.host = try BridgeHost(
             settings: settings, bridges: [ScriptedBridge.self], drainLimit: drainLimit, clock: self.time.hostClock,
+            reach: { [reachable] url in reachable.events.contains(url.host) },
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         self.acceptor = RecordingAcceptor(instance: .own, holds: holds)
         self.upstream = .named(upstream)

@@ -321,6 +321,9 @@ extension BlockDefinition {
             KeyDefinition(
                 "initial", .duration(range), default: Quantity.text(defaults.retryInitial), "Shortest pause."),
             KeyDefinition("max", .duration(range), default: Quantity.text(defaults.retryMaximum), "Longest pause."),
+            KeyDefinition(
+                "return", .duration(range), default: Quantity.text(defaults.retryReturn),
+                "Between looks, from a less preferred URL, whether a preferred one is back."),
         ])
     }
 }

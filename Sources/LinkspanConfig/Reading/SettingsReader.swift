@@ -268,6 +268,7 @@ struct SettingsReader {
         rule.buffer = Self.buffer(from: block.block("buffer"))
         rule.probe = self.probe(from: block.block("probe"), of: block)
         rule.retryInitial = block.block("retry").duration("initial") ?? rule.retryInitial
+        rule.retryReturn = block.block("retry").duration("return") ?? rule.retryReturn
         rule.retryMaximum = block.block("retry").duration("max") ?? max(rule.retryMaximum, rule.retryInitial)
         self.check(rule, in: block, bridgeNames: bridgeNames)
         return rule

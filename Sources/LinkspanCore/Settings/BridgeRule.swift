@@ -79,6 +79,8 @@ public struct BridgeRule: Sendable, Hashable {
     public var buffer = BufferSettings()
     public var retryInitial = Duration.milliseconds(500)
     public var retryMaximum = Duration.seconds(30)
+    /// How often a bridge that serves from a less preferred URL looks for the preferred ones.
+    public var retryReturn = Duration.seconds(30)
     /// Bridges whose ingress this one may carry onward.
     public var transit: [String] = []
     public var maximumHops = 4

@@ -35,13 +35,15 @@ public final class BridgeHost: BridgePlane, Service {
     }
 
     package init(
-        settings: LinkspanSettings, bridges: [any Bridge.Type], drainLimit: Duration, clock: HostClock, logger: Logger
+        settings: LinkspanSettings, bridges: [any Bridge.Type], drainLimit: Duration, clock: HostClock,
+        reach: @escaping @Sendable (UpstreamURL) async -> Bool = { await TCPReach.accepts($0) }, logger: Logger
     ) throws(ConfigurationError) {
         let life = InstanceLife(
             instance: settings.instance.id, epoch: clock.wallMilliseconds(), nonce: .random(in: 1 ... .max))
         self.runners = try BridgePlanner.plans(for: settings, bridges: bridges).map { [pressure] plan in
             BridgeRunner(
-                plan: plan, settings: settings, life: life, pressure: pressure, clock: clock, logger: logger)
+                plan: plan, settings: settings, life: life, pressure: pressure, clock: clock, reach: reach,
+                logger: logger)
         }
         self.clock = clock
         self.logger = logger

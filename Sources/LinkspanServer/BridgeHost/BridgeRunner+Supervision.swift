@@ -14,9 +14,18 @@ extension BridgeRunner {
         var upstream = 0
         var logged: Failure?
         var isMute = false
+        var preferred = PreferredReturn(pause: self.plan.rule.retryReturn)
         while !Task.isCancelled {
+            let watch = self.watch(forPreferredOver: upstream, every: preferred.pause)
             let failure = await self.converse(upstream: upstream, isMute: isMute, acceptor: acceptor)
+            watch?.cancel()
             if Task.isCancelled { break }
+            if let next = failure.returnsTo {
+                preferred.returning()
+                upstream = next
+                continue
+            }
+            if upstream == 0 { preferred.ended(uptime: failure.uptime) }
             if failure.code == .refused, self.plan.mute != nil {
                 isMute.toggle()
                 // An upstream that lets nobody publish refuses our probes; whoever only listens can do without.
@@ -40,6 +49,8 @@ extension BridgeRunner {
         var text: String
         /// Nil when it never was up.
         var uptime: Duration?
+        /// The preferred URL for which we ended it ourselves.
+        var returnsTo: Int?
     }
 
     private func converse(upstream: Int, isMute: Bool, acceptor: any IngressAcceptor) async -> Failure {
@@ -74,6 +85,7 @@ extension BridgeRunner {
             failure.code = .unproven
             failure.text = "nothing came back for \(verdict.silence.rounded)"
         }
+        failure.returnsTo = self.egress.withLock { $0.returnsTo }
         failure.uptime = self.endConversation()
         return failure
     }
@@ -151,6 +163,46 @@ extension BridgeRunner {
         ]
         if let code = failure.code { metadata[LogKey.code] = "\(code)" }
         self.logger.warning(message, metadata: metadata)
+    }
+}
+
+// MARK: Return to a preferred URL
+
+extension BridgeRunner {
+    /// How long messages under way may take when the bridge changes its URL by its own will.
+    private static let quietLimit = Duration.seconds(5)
+
+    /// While the bridge serves from a less preferred URL: looks for a preferred one, and ends the conversation when one is there.
+    private func watch(forPreferredOver upstream: Int, every pause: Duration) -> Task<Void, Never>? {
+        guard upstream > 0 else { return nil }
+        return Task {
+            while (try? await self.clock.sleep(pause)) != nil {
+                for index in 0..<upstream where await self.reach(self.plan.urls[index]) {
+                    return await self.makeWay(for: index)
+                }
+            }
+        }
+    }
+
+    private func makeWay(for index: Int) async {
+        let quiet = OneShot()
+        let isUp = self.update { state -> Bool in
+            guard state.link.state == .up else { return false }
+            state.returnsTo = index
+            state.whenQuiet = quiet
+            state.noteIfIdle()
+            return true
+        }
+        guard isUp else { return }
+        self.logger.notice(
+            "Returning to a preferred upstream", metadata: [LogKey.upstream: "\(self.plan.urls[index])"])
+        let limit = Task {
+            try? await self.clock.sleep(Self.quietLimit)
+            quiet.fire()
+        }
+        await quiet.wait()
+        limit.cancel()
+        self.egress.withLock { $0.cut }?()
     }
 }
 

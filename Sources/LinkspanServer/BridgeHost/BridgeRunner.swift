@@ -10,6 +10,8 @@ internal import Synchronization
 final class BridgeRunner: Sendable {
     let plan: BridgePlan
     let clock: HostClock
+    /// Whether an upstream's address accepts connections.
+    let reach: @Sendable (UpstreamURL) async -> Bool
     let logger: Logger
     let hopGuard: HopGuard
     private let pressure: BackPressure
@@ -20,11 +22,12 @@ final class BridgeRunner: Sendable {
 
     init(
         plan: BridgePlan, settings: LinkspanSettings, life: InstanceLife, pressure: BackPressure, clock: HostClock,
-        logger: Logger
+        reach: @escaping @Sendable (UpstreamURL) async -> Bool, logger: Logger
     ) {
         self.plan = plan
         self.pressure = pressure
         self.clock = clock
+        self.reach = reach
         var logger = logger
         logger[metadataKey: LogKey.bridge] = "\(plan.rule.name)"
         self.logger = logger
@@ -220,6 +223,10 @@ struct EgressState: Sendable {
     /// Nil when the rule wants none, or the upstream has no name for them.
     var probes: ProbeTable?
     var isProbeDue = false
+    /// The preferred URL that this conversation makes way for; it takes no more messages.
+    var returnsTo: Int?
+    /// Fires when nothing is under way; set while the bridge makes way for a preferred URL.
+    var whenQuiet: OneShot?
     /// Ends the conversation under way.
     var cut: (@Sendable () -> Void)?
     /// Why the host itself ended it.
@@ -275,12 +282,16 @@ struct EgressState: Sendable {
         self.interest.linkLost()
         self.probes?.linkDown()
         self.isProbeDue = false
+        self.returnsTo = nil
+        self.whenQuiet?.fire()
+        self.whenQuiet = nil
         self.cut = nil
         self.whenIdle?.fire()
     }
 
     func noteIfIdle() {
         if self.buffer.isSettled { self.whenIdle?.fire() }
+        if self.buffer.ledger.inFlight == 0 { self.whenQuiet?.fire() }
     }
 }
 

@@ -45,7 +45,7 @@ final class Conversation: BridgeLinkHost {
         let now = self.runner.clock.now()
         let hopGuard = self.runner.hopGuard
         var work = self.runner.update { state -> LinkWork in
-            guard state.conversation == self.number else { return LinkWork() }
+            guard state.conversation == self.number, state.returnsTo == nil else { return LinkWork() }
             var work = LinkWork(interest: state.interest.takeChanges())
             work.egress.reserveCapacity(min(max(limit, 0), Int(state.buffer.ledger.buffered)))
             if state.isProbeDue, limit > 0, let probe = self.runner.takeProbe(&state, at: now) {
