@@ -224,6 +224,9 @@ public struct MetricsText {
                         }
                     } ?? []
                 }),
+            BridgeMetric(
+                "occupancy_withdrawn_total", .counter, "Subscriptions of instances that were gone, withdrawn here.",
+                values: { status in status.occupancy.map { [([], $0.withdrawnCount)] } ?? [] }),
             BridgeMetric("probes_sent_total", .counter, "Probes sent.", values: Self.count { $0.sentCount }),
             BridgeMetric(
                 "probes_returned_total", .counter, "Own probes that came back.",

@@ -45,15 +45,26 @@ public struct StatusReport: Codable, Hashable, Sendable {
         public var rejectedFilters: Int
         /// Nil when the bridge sends and expects no probes.
         public var probe: Probe?
+        /// Nil when the bridge does not mirror subscriptions both ways.
+        public var occupancy: Occupancy?
 
         enum CodingKeys: String, CodingKey {
-            case name, type, state, since, upstream, product, connects, failures, egress, ingress, filters, probe
+            case name, type, state, since, upstream, product, connects, failures, egress, ingress, filters, probe,
+                occupancy
             case isRequired = "required"
             case lastError = "last_error"
             case retryMilliseconds = "retry_ms"
             case bufferedBytes = "buffered_bytes"
             case rejectedFilters = "rejected_filters"
         }
+    }
+
+    /// What became of mirrored subscriptions of instances that died.
+    public struct Occupancy: Codable, Hashable, Sendable {
+        /// Other instances, and their subscriptions.
+        public var instances, entries: Int
+        /// Subscriptions that this instance withdrew for others, own ones that it told once more, and those of others that found no room.
+        public var withdrawn, repeated, ignored: UInt64
     }
 
     /// What probes have shown. States are those of `ProbeState`; a direction that the rule does not have is absent.
@@ -173,6 +184,11 @@ extension StatusReport.Bridge {
         self.filters = status.interestCount
         self.rejectedFilters = status.rejectedFilters
         self.probe = status.probe.map(StatusReport.Probe.init)
+        self.occupancy = status.occupancy.map { report in
+            StatusReport.Occupancy(
+                instances: report.instanceCount, entries: report.entryCount, withdrawn: report.withdrawnCount,
+                repeated: report.repeatedCount, ignored: report.ignoredCount)
+        }
     }
 }
 

@@ -42,6 +42,11 @@ public struct StatusText {
                 + "rejected filters \(bridge.rejectedFilters)  buffered bytes \(bridge.bufferedBytes)",
         ]
         lines.insert(contentsOf: self.proof(of: bridge), at: 2)
+        if let occupancy = bridge.occupancy {
+            lines.append(
+                "  occupancy  instances \(occupancy.instances)  subscriptions \(occupancy.entries)  "
+                    + "withdrawn \(occupancy.withdrawn)  told again \(occupancy.repeated)")
+        }
         lines += Self.reasons("dropped", out.dropped) + Self.reasons("refused", back.refused)
         if let error = bridge.lastError { lines.append("  last error: \(Self.printable(error))") }
         if let pause = bridge.retryMilliseconds { lines.append("  pause before the next attempt: \(pause) ms") }

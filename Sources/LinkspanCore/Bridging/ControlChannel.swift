@@ -5,6 +5,11 @@ public import LinkspanBridgeKit
 public enum ControlChannel: String, Sendable, Hashable, CaseIterable {
     /// Signs of life that come back: ``ProbeTable``.
     case probe
+    /// Who began to listen, and who no longer does: ``OccupancyEvent``.
+    case subscribe = "events/subscribe"
+    case unsubscribe = "events/unsubscribe"
+    /// Who listens already: ``OccupancySnapshot``.
+    case occupancy
 
     public var channel: ChannelName { ChannelName(ChannelName.reservedPrefix + self.rawValue) }
 

@@ -52,17 +52,21 @@ public struct Probe: Sendable, Hashable {
     public var number: UInt64
     public var every: Duration
     public var deadline: Duration
+    /// Whether the sender withdraws subscriptions of instances that are gone: ``OccupancyTable``.
+    public var keepsOccupancy: Bool
     /// Whom the sender heard of late, the latest first; at most ``sightingLimit``.
     public var seen: [ProbeSighting]
 
     public init(
-        life: InstanceLife, bridge: String, number: UInt64, every: Duration, deadline: Duration, seen: [ProbeSighting]
+        life: InstanceLife, bridge: String, number: UInt64, every: Duration, deadline: Duration,
+        keepsOccupancy: Bool = false, seen: [ProbeSighting]
     ) {
         self.life = life
         self.bridge = bridge
         self.number = number
         self.every = every
         self.deadline = deadline
+        self.keepsOccupancy = keepsOccupancy
         self.seen = seen
     }
 
@@ -95,6 +99,7 @@ extension Probe {
         json.put(decimal: self.every.milliseconds)
         json.put(",\"deadline\":")
         json.put(decimal: self.deadline.milliseconds)
+        if self.keepsOccupancy { json.put(",\"occupancy\":true") }
         json.put(",\"seen\":[")
         for (index, sighting) in self.seen.prefix(Self.sightingLimit).enumerated() {
             if index > 0 { json.put(",") }
@@ -120,7 +125,8 @@ extension Probe {
             life: InstanceLife(instance: header.origin.instance, epoch: header.origin.epoch, nonce: nonce),
             bridge: bridge, number: header.origin.sequence,
             every: min(max(every, .milliseconds(1)), Self.longest),
-            deadline: min(max(deadline, .milliseconds(1)), Self.longest), seen: fields.seen)
+            deadline: min(max(deadline, .milliseconds(1)), Self.longest), keepsOccupancy: fields.keepsOccupancy,
+            seen: fields.seen)
     }
 }
 
@@ -146,6 +152,7 @@ private struct ProbeFields {
     var nonce: UInt64?
     var every: Duration?
     var deadline: Duration?
+    var keepsOccupancy = false
     var seen: [ProbeSighting] = []
 
     private static let scanner = JSONScanner(maximumDepth: 8)
@@ -166,6 +173,8 @@ private struct ProbeFields {
                 fields.every = value.milliseconds(in: text)
             } else if key.equals("deadline", in: text) {
                 fields.deadline = value.milliseconds(in: text)
+            } else if key.equals("occupancy", in: text) {
+                fields.keepsOccupancy = value.boolean(in: text) ?? false
             } else if key.equals("seen", in: text), value.kind == .array {
                 list = value
             }
@@ -214,12 +223,5 @@ extension JSONValue {
     fileprivate func milliseconds(in text: RawSpan) -> Duration? {
         guard let count = self.integer(in: text), (0...Int64(1 << 40)).contains(count) else { return nil }
         return .milliseconds(count)
-    }
-}
-
-extension Duration {
-    fileprivate var milliseconds: Int64 {
-        let (seconds, attoseconds) = self.components
-        return seconds * 1000 + attoseconds / 1_000_000_000_000_000
     }
 }

@@ -44,6 +44,8 @@ public struct ProbeTable: Sendable {
         public var isAnswered: Bool
         /// Whether the rule itself publishes; a bridge that only receives is never restarted before a probe of its own came back once.
         public var publishes: Bool
+        /// Whether it withdraws subscriptions of instances that are gone.
+        public var keepsOccupancy = false
 
         public init(sends: Bool, receives: Bool, isAnswered: Bool, publishes: Bool) {
             self.sends = sends
@@ -186,7 +188,8 @@ public struct ProbeTable: Sendable {
         if self.awaited == nil { self.awaited = (ticket, now) }
         return Probe(
             life: self.life, bridge: self.bridge, number: number, every: self.settings.every,
-            deadline: self.settings.deadline, seen: self.sightings(at: now))
+            deadline: self.settings.deadline, keepsOccupancy: self.abilities.keepsOccupancy,
+            seen: self.sightings(at: now))
     }
 
     private func sightings(at now: NIODeadline) -> [ProbeSighting] {

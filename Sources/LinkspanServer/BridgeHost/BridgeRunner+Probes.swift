@@ -16,10 +16,15 @@ extension BridgePlan {
         self.rule.probe == nil ? nil : self.template.encode(ControlChannel.probe.channel)
     }
 
-    /// What the bridge subscribes to for itself.
-    var controlNames: [String] { self.receives ? [self.probeName].compactMap(\.self) : [] }
+    /// What the bridge takes in for itself.
+    var heardControl: Set<ControlChannel> {
+        guard self.receives, self.probeName != nil else { return [] }
+        return self.keepsOccupancy ? [.probe, .subscribe, .unsubscribe, .occupancy] : [.probe]
+    }
 
-    var heardControl: Set<ControlChannel> { self.receives && self.probeName != nil ? [.probe] : [] }
+    var controlNames: [String] {
+        ControlChannel.allCases.filter(self.heardControl.contains).compactMap { self.template.encode($0.channel) }
+    }
 
     func probeTable(life: InstanceLife) -> ProbeTable? {
         guard let settings = self.rule.probe, self.probeName != nil else { return nil }
@@ -29,9 +34,11 @@ extension BridgePlan {
     }
 
     func abilities(_ bridge: any Bridge, isMute: Bool) -> ProbeTable.Abilities {
-        ProbeTable.Abilities(
+        var abilities = ProbeTable.Abilities(
             sends: !isMute, receives: self.receives, isAnswered: bridge.answersProbes,
             publishes: self.rule.direction != .ingress)
+        abilities.keepsOccupancy = self.keepsOccupancy
+        return abilities
     }
 }
 
@@ -59,8 +66,15 @@ extension BridgeRunner {
             guard case .envelope(let header, let data) = message.content,
                 let probe = Probe(header: header, data: data)
             else { return }
-            let finding = self.update { $0.probes?.heard(probe, sentAt: header.acceptedAt, at: now) }
-            if let finding = finding ?? nil { self.log(finding) }
+            let finding = self.update { state -> ProbeTable.Finding? in
+                let finding = state.probes?.heard(probe, sentAt: header.acceptedAt, at: now) ?? nil
+                self.noteLife(of: probe, isNew: finding != nil, &state, at: now)
+                return finding
+            }
+            if let finding { self.log(finding) }
+        case .subscribe: self.heardOccupancy(.subscribe, message.content, at: now)
+        case .unsubscribe: self.heardOccupancy(.unsubscribe, message.content, at: now)
+        case .occupancy: self.heardSnapshot(message.content, at: now)
         }
     }
 

@@ -94,6 +94,7 @@ extension BridgeRunner {
         let now = self.clock.now()
         return self.update { state in
             state.conversationEnded()
+            state.occupancy?.linkDown(at: now)
             defer { state.link.upSince = nil }
             return state.link.upSince.map { .nanoseconds((now - $0).nanoseconds) }
         }

@@ -14,6 +14,7 @@ final class BridgeRunner: Sendable {
     let reach: @Sendable (UpstreamURL) async -> Bool
     let logger: Logger
     let hopGuard: HopGuard
+    let life: InstanceLife
     private let pressure: BackPressure
 
     let egress: Mutex<EgressState>
@@ -25,6 +26,7 @@ final class BridgeRunner: Sendable {
         reach: @escaping @Sendable (UpstreamURL) async -> Bool, logger: Logger
     ) {
         self.plan = plan
+        self.life = life
         self.pressure = pressure
         self.clock = clock
         self.reach = reach
@@ -38,7 +40,7 @@ final class BridgeRunner: Sendable {
             EgressState(
                 buffer: EgressBuffer(settings: plan.rule.buffer, guarantee: plan.rule.guarantee),
                 interest: plan.interestTable(), link: LinkRecord(since: clock.wallMilliseconds()),
-                probes: plan.probeTable(life: life)))
+                probes: plan.probeTable(life: life), occupancy: plan.occupancyTable(life: life)))
         self.ingress = Mutex(
             IngressState(
                 names: IngressNames(
@@ -88,7 +90,7 @@ final class BridgeRunner: Sendable {
                 if let name { state.interest.subscribed(name) } else { state.interest.refuse() }
             }
         }
-        if self.plan.rule.events.contains(.subscribe) { self.mirror(.subscribe, of: channel) }
+        self.mirror(.subscribe, of: channel)
     }
 
     func channelUnsubscribed(_ channel: ChannelName) {
@@ -96,23 +98,7 @@ final class BridgeRunner: Sendable {
             let now = self.clock.now()
             self.update { state in state.interest.unsubscribed(name, at: now) }
         }
-        if self.plan.rule.events.contains(.unsubscribe) { self.mirror(.unsubscribe, of: channel) }
-    }
-
-    /// Sends an occupancy event, raw on purpose: services that want it need know nothing of Linkspan.
-    private func mirror(_ event: OccupancyEvent, of channel: ChannelName) {
-        let data = event.json(channel: channel, instance: self.hopGuard.instance, at: self.clock.wallMilliseconds())
-        let name = self.plan.template.encode(event.channel)
-        let now = self.clock.now()
-        self.update { state in
-            if state.isStopped {
-                state.buffer.acceptAndDrop(.stopped)
-            } else if let name {
-                state.buffer.append(BufferedEnvelope(name: name, data: data, header: nil, acceptedAt: now))
-            } else {
-                state.buffer.acceptAndDrop(.badName)
-            }
-        }
+        self.mirror(.unsubscribe, of: channel)
     }
 
     /// What is due by the clock: lingering interest, messages that got too old, memory that waiting ones share.
@@ -125,6 +111,7 @@ final class BridgeRunner: Sendable {
             state.noteIfIdle()
         }
         self.judgeProbes(at: now)
+        self.judgeOccupancy(at: now)
         // In pieces, since owners wait for the same lock.
         while self.update({ state in state.buffer.detach(upTo: 512) }) {}
     }
@@ -205,7 +192,8 @@ final class BridgeRunner: Sendable {
                 ingress: ledger,
                 bufferedBytes: state.buffer.usedBytes, interestCount: state.interest.count,
                 rejectedFilters: state.interest.rejected.count, refusedInterest: state.interest.refusedCount,
-                strayTickets: state.buffer.strayTickets, probe: state.probes?.report(at: now))
+                strayTickets: state.buffer.strayTickets, probe: state.probes?.report(at: now),
+                occupancy: state.occupancyReport)
         }
     }
 }
@@ -227,6 +215,8 @@ struct EgressState: Sendable {
     var returnsTo: Int?
     /// Fires when nothing is under way; set while the bridge makes way for a preferred URL.
     var whenQuiet: OneShot?
+    /// Nil unless it hears what others mirror.
+    var occupancy: OccupancyTable?
     /// Ends the conversation under way.
     var cut: (@Sendable () -> Void)?
     /// Why the host itself ended it.
@@ -237,11 +227,15 @@ struct EgressState: Sendable {
     private var wakesForInterest = false
     private var isPressing = false
 
-    init(buffer: EgressBuffer, interest: InterestTable, link: LinkRecord, probes: ProbeTable?) {
+    init(
+        buffer: EgressBuffer, interest: InterestTable, link: LinkRecord, probes: ProbeTable?,
+        occupancy: OccupancyTable?
+    ) {
         self.buffer = buffer
         self.interest = interest
         self.link = link
         self.probes = probes
+        self.occupancy = occupancy
     }
 
     mutating func install(_ wake: @escaping @Sendable () -> Void) {
@@ -258,7 +252,7 @@ struct EgressState: Sendable {
 
     /// The wake to call now, at most once until the bridge looks again.
     mutating func takeDueWake() -> (@Sendable () -> Void)? {
-        let hasMessages = self.buffer.hasWaiting || self.isProbeDue
+        let hasMessages = self.buffer.hasWaiting || self.isProbeDue || self.occupancy?.hasSnapshot == true
         guard self.wakesForMessages && hasMessages || self.wakesForInterest && self.interest.hasChanges
         else { return nil }
         self.wakesForMessages = false

@@ -49,6 +49,8 @@ public struct BridgeStatus: Sendable {
     public var strayTickets: UInt64
     /// What probes have shown; nil when the rule sends and expects none.
     public var probe: ProbeReport?
+    /// What became of mirrored subscriptions; nil when the rule does not mirror them both ways.
+    public var occupancy: OccupancyReport?
 
     /// Whether readiness need not wait for it.
     public var isReady: Bool { self.state == .up && (self.probe?.isGood ?? true) }

@@ -30,6 +30,7 @@ final class Conversation: BridgeLinkHost {
             state.link.connects += 1
             state.probes?.linkUp(self.abilities, at: now)
             state.isProbeDue = state.probes?.isDue(at: now) ?? false
+            state.occupancy?.linkUp(at: now)
             return true
         }
         if isFirst { self.runner.logConnected(facts) }
@@ -50,6 +51,9 @@ final class Conversation: BridgeLinkHost {
             work.egress.reserveCapacity(min(max(limit, 0), Int(state.buffer.ledger.buffered)))
             if state.isProbeDue, limit > 0, let probe = self.runner.takeProbe(&state, at: now) {
                 work.egress.append(probe)
+            }
+            if limit > work.egress.count, let snapshot = self.runner.takeSnapshot(&state) {
+                work.egress.append(snapshot)
             }
             _ = state.buffer.take(upTo: limit - work.egress.count, at: now) { ticket, envelope in
                 work.egress.append(
