@@ -1,0 +1,107 @@
+internal import TestSupport
+internal import Testing
+
+/// Three sites in a ring, each link a broker of its own, so that every message has two ways to every site.
+@Suite(.serialized)
+struct RingTests {
+    private static let maximumHops = 3
+
+    @Test func `a ring of three sites delivers every message once while its links are cut at random`() async throws {
+        guard UpstreamKind.mqtt.isAvailable, UpstreamKind.redis.isAvailable else { return }
+        let links = [try await RedisUpstream(), try await RedisUpstream(), try await RedisUpstream()]
+        // One side of the ring has a second broker, of another type.
+        let spare = try await MQTTUpstream()
+        let listeners = try links.map { link in
+            try ChildProcess("redis-cli", ["-p", "\(link.server.port)", "--csv", "PSUBSCRIBE", "sc/ring/*"])
+        }
+        let sites = [
+            try await self.site("a", left: ("ab", links[0]), right: ("ca", links[2]), spare: spare),
+            try await self.site("b", left: ("ab", links[0]), right: ("bc", links[1]), spare: spare),
+            try await self.site("c", left: ("bc", links[1]), right: ("ca", links[2]), spare: nil),
+        ]
+        let clients = ["a", "b", "c"]
+        let channels = (0..<10).map { "ring/\($0)" }
+        let checker = try Checker()
+        for (client, site) in zip(clients, sites) {
+            try await checker.open(client, site.url)
+            try await checker.subscribe(client, channels)
+        }
+        for link in links { try await link.wait(for: 2 * channels.count, subscriptionsTo: channels) }
+
+        let random = SeededRandom()
+        var cuts = random
+        let rounds = 12
+        for round in 0..<rounds {
+            // Both ways of a message may be cut one after the other, never at one time.
+            for site in sites { try await site.waitForLinks() }
+            async let first: Void = checker.flood("a", label: "a\(round)", channels: channels, each: 20)
+            async let second: Void = checker.flood("b", label: "b\(round)", channels: channels, each: 20)
+            async let third: Void = checker.flood("c", label: "c\(round)", channels: channels, each: 20)
+            let link = links[Int.random(in: 0..<links.count, using: &cuts)]
+            for kind in ["pubsub", "normal"] { try await link.ask("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes") }
+            _ = try await (first, second, third)
+        }
+
+        let labels = (0..<rounds).flatMap { round in clients.map { "\($0)\(round)" } }
+        for client in clients {
+            let report = try await checker.collect(client, labels: labels, channels: channels, each: 20)
+            let seen = "client \(client), seed \(random.seed): \(report)"
+            #expect(report.missing == 0 && report.doubled == 0 && report.unfinished == 0, "\(seen)")
+            #expect(report.received == labels.count * channels.count * 20, "\(seen)")
+        }
+        let hops = listeners.flatMap(\.output.events).compactMap(Self.hops)
+        #expect(hops.count > 1_000)
+        #expect(hops.max() ?? 0 <= Self.maximumHops && hops.contains(2), "\(Set(hops))")
+        for site in sites {
+            for name in site.links {
+                let bridge = try await site.instance.bridge(name)
+                #expect(bridge.isBalanced, "\(name): \(bridge)")
+            }
+            try await site.instance.stop()
+        }
+        for listener in listeners { _ = try await listener.stop() }
+    }
+
+    /// How many instances an envelope names, in one line of `redis-cli --csv`.
+    private static func hops(in line: String) -> Int? {
+        // The payload is quoted, so its own quotes are escaped.
+        guard let start = line.firstRange(of: #"\"hops\":["#)?.upperBound,
+            let end = line[start...].firstIndex(of: "]")
+        else { return nil }
+        return line[start..<end].split(separator: ",").count
+    }
+
+    // MARK: Sites
+
+    private struct Site {
+        let instance: Instance
+        let links: [String]
+        var url: String { self.instance.url }
+
+        func waitForLinks() async throws {
+            for link in self.links {
+                _ = try await eventually("\(link) up") {
+                    try await self.instance.bridge(link)["state"] == "up" ? true : nil
+                }
+            }
+        }
+    }
+
+    private func site(
+        _ name: String, left: (name: String, upstream: RedisUpstream), right: (name: String, upstream: RedisUpstream),
+        spare: MQTTUpstream?
+    ) async throws -> Site {
+        var brokers = [left, right].map { $0.upstream.configuration.replacing("  up:", with: "  \($0.name):") }
+        if let spare { brokers.append(spare.configuration.replacing("  up:", with: "  spare:")) }
+        let left = spare == nil ? "broker: \(left.name)" : "brokers: [\(left.name), spare]"
+        let common = "max_hops: \(Self.maximumHops), retry: { initial: 50ms, max: 200ms }"
+        let instance = try await Instance(
+            name, brokers: brokers.joined(separator: "\n"),
+            bridges: """
+                  left: { \(left), transit: [right], \(common) }
+                  right: { broker: \(right.name), transit: [left], \(common) }
+                """)
+        let links = spare == nil ? ["left", "right"] : ["left@ab", "left@spare", "right"]
+        return Site(instance: instance, links: links)
+    }
+}
