@@ -67,8 +67,8 @@ let package = Package(
         .target(
             name: "LinkspanServer",
             dependencies: [
-                "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", nioCore, nioPosix, nioHTTP1, nioWebSocket,
-                nioSSL, logging, lifecycle, jwtKit, crypto, asyncHTTPClient,
+                "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "CLinkspanZlib", nioCore, nioPosix, nioHTTP1,
+                nioWebSocket, nioSSL, logging, lifecycle, jwtKit, crypto, asyncHTTPClient,
             ], swiftSettings: strict),
         .target(
             name: "LinkspanConfig",
@@ -90,6 +90,7 @@ let package = Package(
         // One bridge each, over one C library each.
         .systemLibrary(
             name: "CLinkspanMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
+        .systemLibrary(name: "CLinkspanZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CLinkspanHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(
             name: "CLinkspanRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"])]),

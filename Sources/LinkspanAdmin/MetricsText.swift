@@ -154,6 +154,11 @@ public struct MetricsText {
                 "tokens_revoked_total", .counter, \.tokensRevoked, "Tokens refused because they were revoked."),
             ServerMetric(
                 "subscribes_denied_total", .counter, \.subscribesDenied, "Subscriptions that were not permitted."),
+            ServerMetric(
+                "messages_compressed_total", .counter, \.messagesCompressed,
+                "Messages that were compressed, once for all subscribers who read the same."),
+            ServerMetric(
+                "messages_inflated_total", .counter, \.messagesInflated, "Messages of clients that came compressed."),
             ServerMetric("publishes_denied_total", .counter, \.publishesDenied, "Publishes that were not permitted."),
             ServerMetric(
                 "handshakes_blocked_total", .counter, \.handshakesBlocked, "Connections that middleware refused."),

@@ -60,6 +60,10 @@ public struct ServerCounters: Sendable, Hashable {
     public var applicationPauses = 0
     /// Calls of the server that a client did not answer in time.
     public var callsTimedOut = 0
+    /// Messages that were compressed, once for all subscribers of the same form.
+    public var messagesCompressed = 0
+    /// Messages of clients that came compressed.
+    public var messagesInflated = 0
     /// Arrays of packets that were sent to clients which read them.
     public var batchesSent = 0
     /// Connections that middleware refused, before their WebSocket was open or in its handshake.
@@ -87,7 +91,8 @@ public struct ServerCounters: Sendable, Hashable {
             \.tokensAccepted, \.tokensExpired, \.tokensNotActive, \.tokensRevoked, \.tokensInvalid,
             \.tokensExpiredInSession, \.anonymousRefused, \.connectionsRevoked, \.revocationsForgotten,
             \.subscribesDenied,
-            \.publishesDenied, \.applicationPauses, \.callsTimedOut, \.batchesSent,
+            \.publishesDenied, \.applicationPauses, \.callsTimedOut,
+            \.messagesCompressed, \.messagesInflated, \.batchesSent,
             \.handshakesBlocked, \.messagesBlocked, \.actionsBlocked, \.deliveriesBlocked,
             \.decisionsTimedOut,
         ]
@@ -137,6 +142,8 @@ final class LoopCounters: Sendable {
     let publishesDenied = Counter()
     let applicationPauses = Counter()
     let callsTimedOut = Counter()
+    let messagesCompressed = Counter()
+    let messagesInflated = Counter()
     let batchesSent = Counter()
     let handshakesBlocked = Counter()
     let messagesBlocked = Counter()
@@ -173,6 +180,8 @@ final class LoopCounters: Sendable {
         counters.publishesDenied = self.publishesDenied.current
         counters.applicationPauses = self.applicationPauses.current
         counters.callsTimedOut = self.callsTimedOut.current
+        counters.messagesCompressed = self.messagesCompressed.current
+        counters.messagesInflated = self.messagesInflated.current
         counters.batchesSent = self.batchesSent.current
         counters.handshakesBlocked = self.handshakesBlocked.current
         counters.messagesBlocked = self.messagesBlocked.current

@@ -50,6 +50,11 @@ public struct FrameJoiner: Hashable, Sendable {
     private mutating func joinFrame(
         _ frame: UnsafeRawBufferPointer, payload: Range<Int>, _ send: (UnsafeRawBufferPointer) -> Void
     ) {
+        // What is compressed cannot be joined, and comes after what waits.
+        if frame[0] & 0x40 != 0 {
+            self.sendArray(send)
+            return send(frame)
+        }
         let bytes = UnsafeRawBufferPointer(rebasing: frame[payload])
         let packets: (bytes: UnsafeRawBufferPointer, count: Int)?
         switch WebSocketOpcode(rawValue: frame[0] & 0x0F) {

@@ -40,7 +40,7 @@ struct ComplaintTests {
             "version: 1\nserver: { clients: { prot: 80 } }",
             """
             bridges.yaml:2:22: unknown key "prot" in server.clients
-                did you mean "port"?  allowed: codec, host, path, port, protocol, tls
+                did you mean "port"?  allowed: codec, compression, host, path, port, protocol, tls
             """),
         Case(
             "unknown key at the top",

@@ -18,10 +18,11 @@ struct SettingsTests {
             """
             version: 1
             server:
-              clients: { host: 127.0.0.1, port: 1, path: /x, protocol: 1, codec: minbin }
+              clients:
+                { host: 127.0.0.1, port: 1, path: /x, protocol: 1, codec: minbin, compression: { level: 1, minimum: 2KiB } }
               listeners:
                 old: { host: "::1", port: 2, path: /y, protocol: 2, codec: json }
-                plain: { port: 3 }
+                plain: { port: 3, compression: {} }
               origins: [ "https://a.example", "http://b.example:8080" ]
               client_publish: false
               strict_handshake: false
@@ -47,12 +48,15 @@ struct SettingsTests {
         expected.path = "/x"
         expected.protocolChoice = .v1
         expected.codec = .minBin
+        expected.compression = CompressionSettings(level: 1, minimumBytes: 2048)
         var old = ListenerSettings(port: 2)
         old.host = "::1"
         old.path = "/y"
         old.protocolChoice = .v2
         old.codec = .json
-        expected.moreListeners = [old, ListenerSettings(port: 3)]
+        var plain = ListenerSettings(port: 3)
+        plain.compression = CompressionSettings()
+        expected.moreListeners = [old, plain]
         expected.origins = ["https://a.example", "http://b.example:8080"]
         expected.allowsClientPublish = false
         expected.requiresHandshakeFirst = false

@@ -34,13 +34,13 @@ import Testing
     func `an upgrade keeps the key that has to be answered`(target: String) {
         #expect(
             self.judge(self.request("GET \(target) HTTP/1.1"))
-                == .upgrade(key: "dGhlIHNhbXBsZSBub25jZQ==", subprotocol: nil))
+                == .upgrade(key: "dGhlIHNhbXBsZSBub25jZQ==", subprotocol: nil, compression: nil))
     }
 
     @Test func `the first offered subprotocol is taken`() {
         #expect(
             self.judge(self.request("GET /socketcluster/ HTTP/1.1", "Sec-WebSocket-Protocol: aaa, bbb"))
-                == .upgrade(key: "dGhlIHNhbXBsZSBub25jZQ==", subprotocol: "aaa"))
+                == .upgrade(key: "dGhlIHNhbXBsZSBub25jZQ==", subprotocol: "aaa", compression: nil))
     }
 
     @Test(arguments: ["/", "/socketcluster/x", "/SocketCluster/", "/socketcluster//"])

@@ -7,8 +7,8 @@ import Testing
 struct MinBinClient {
     let raw: RawClient
 
-    static func open(_ address: SocketAddress) async throws -> MinBinClient {
-        let client = MinBinClient(raw: try await RawClient.open(address))
+    static func open(_ address: SocketAddress, fields: String = "") async throws -> MinBinClient {
+        let client = MinBinClient(raw: try await RawClient.open(address, fields: fields))
         // {e:["#handshake",{authToken:null},1]}
         try await client.sends("81 a165 93 aa2368616e647368616b65 81a961757468546f6b656ec0 01")
         let answer = try await client.nextPacket()

@@ -12,6 +12,8 @@ final class RawClient: Sendable {
         case response(String)
         case text(String)
         case binary([UInt8])
+        /// The payload of a message whose frame says that it is compressed.
+        case compressed(WebSocketMessageKind, [UInt8])
         case pong([UInt8])
         case close(UInt16?, reason: String = "")
         /// The peer hung up.
@@ -124,11 +126,14 @@ final class RawClient: Sendable {
         try await self.channel.setOption(.autoRead, value: isReading).get()
     }
 
-    static func frame(_ opcode: WebSocketOpcode, _ payload: [UInt8], isFinal: Bool = true) -> [UInt8] {
+    static func frame(
+        _ opcode: WebSocketOpcode, _ payload: [UInt8], isFinal: Bool = true, isCompressed: Bool = false
+    ) -> [UInt8] {
         let mask = WebSocketMask(key: 0x1234_ABCD)
         var bytes: [UInt8] = []
-        WebSocketFrameHeader(opcode: opcode, payloadLength: payload.count, isFinal: isFinal, mask: mask).encode(
-            into: &bytes)
+        WebSocketFrameHeader(
+            opcode: opcode, payloadLength: payload.count, isFinal: isFinal, isCompressed: isCompressed, mask: mask
+        ).encode(into: &bytes)
         var masked = payload
         masked.withUnsafeMutableBytes { mask.apply(to: $0) }
         return bytes + masked
@@ -189,7 +194,8 @@ private final class RawClientHandler: ChannelInboundHandler, Sendable {
     private struct State {
         var bytes: [UInt8] = []
         var isOpen = false
-        var parser = WebSocketFrameParser(sender: .server, limits: .init(messageBytes: 64 << 20))
+        var parser = WebSocketFrameParser(
+            sender: .server, limits: .init(messageBytes: 64 << 20), allowsCompression: true)
     }
 
     private let log: EventLog<RawClient.Event>
@@ -254,7 +260,8 @@ private final class RawClientHandler: ChannelInboundHandler, Sendable {
 
     private func note(_ event: WebSocketEvent, in bytes: UnsafeRawBufferPointer) {
         switch event {
-        case .message(let kind, let payload, _): self.note(kind, Array(bytes[payload]))
+        case .message(let kind, let payload, true): self.log.append(.compressed(kind, Array(bytes[payload])))
+        case .message(let kind, let payload, false): self.note(kind, Array(bytes[payload]))
         case .assembled(let kind, let payload, _): self.note(kind, payload)
         case .ping: break
         case .pong(let payload): self.log.append(.pong(Array(bytes[payload])))

@@ -70,6 +70,20 @@ extension BlockDefinition {
             KeyDefinition(
                 "tls", .boolean, default: "\(defaults.usesTLS)",
                 "Whether clients connect over TLS, where server.tls is given."),
+            KeyDefinition(
+                "compression", .block(.compression),
+                "permessage-deflate for clients that offer it; none when not given."),
+        ])
+    }
+
+    private static var compression: BlockDefinition {
+        let defaults = CompressionSettings()
+        return BlockDefinition([
+            KeyDefinition(
+                "level", .integer(1...9), default: "\(defaults.level)", "Effort: 1 is the fastest, 9 the smallest."),
+            KeyDefinition(
+                "minimum", .size(0...(1 << 30)), default: Quantity.text(bytes: defaults.minimumBytes),
+                "Messages from this size on are compressed."),
         ])
     }
 

@@ -86,6 +86,7 @@ struct SettingsReader {
         settings.protocolChoice = clients.choice("protocol") ?? settings.protocolChoice
         settings.codec = clients.choice("codec") ?? settings.codec
         settings.usesTLS = clients.boolean("tls") ?? settings.usesTLS
+        settings.compression = Self.compression(from: clients)
         settings.moreListeners = block.map("listeners").map(Self.listener)
         settings.eventLoops = block.integer("event_loops")
         settings.origins = block.list("origins")?.map(\.value) ?? settings.origins
@@ -104,7 +105,20 @@ struct SettingsReader {
         listener.protocolChoice = block.choice("protocol") ?? listener.protocolChoice
         listener.codec = block.choice("codec") ?? listener.codec
         listener.usesTLS = block.boolean("tls") ?? listener.usesTLS
+        listener.compression = Self.compression(from: block)
         return listener
+    }
+
+    /// Nil when nothing is said about it.
+    private static func compression(from listener: ConfigBlock) -> CompressionSettings? {
+        let block = listener.block("compression")
+        guard listener.written.contains("compression") || ["level", "minimum"].contains(where: block.has) else {
+            return nil
+        }
+        var settings = CompressionSettings()
+        settings.level = block.integer("level") ?? settings.level
+        settings.minimumBytes = block.size("minimum") ?? settings.minimumBytes
+        return settings
     }
 
     private static func timing(from block: ConfigBlock) -> TimingSettings {

@@ -45,7 +45,7 @@ public struct RequestHead: Sendable, Hashable {
     }
 
     /// Without blanks (RFC 9110 5.6.3) around it.
-    private static func trimmed(_ text: Substring) -> Substring {
+    static func trimmed(_ text: Substring) -> Substring {
         var bytes = text.utf8
         while let first = bytes.first, first == 0x20 || first == 0x09 { bytes.removeFirst() }
         while let last = bytes.last, last == 0x20 || last == 0x09 { bytes.removeLast() }

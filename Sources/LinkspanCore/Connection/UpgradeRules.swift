@@ -1,7 +1,7 @@
 /// What a listener does with the one HTTP request that opens a connection.
 public enum UpgradeDecision: Sendable, Hashable {
-    /// Switch to WebSocket: the `Sec-WebSocket-Key` to answer and, if one was offered, the subprotocol.
-    case upgrade(key: String, subprotocol: String?)
+    /// Switch to WebSocket: the `Sec-WebSocket-Key` to answer and, if they were offered, subprotocol and compression.
+    case upgrade(key: String, subprotocol: String?, compression: CompressionAgreement?)
     /// Answer with the health of this instance.
     case health(isHeadRequest: Bool)
     case refuse(UpgradeRefusal)
@@ -47,10 +47,12 @@ public struct UpgradeRefusal: Sendable, Hashable {
 public struct UpgradeRules: Sendable, Hashable {
     private let path: String
     private let origins: Set<String>
+    private let compresses: Bool
 
     public init(settings: ServerSettings) {
         self.path = Self.withoutTrailingSlash(settings.path)
         self.origins = Set(settings.origins.map { $0.lowercased() })
+        self.compresses = settings.compression != nil
     }
 
     public func judge(_ head: RequestHead) -> UpgradeDecision {
@@ -66,7 +68,10 @@ public struct UpgradeRules: Sendable, Hashable {
         // What follows the head of an upgrade belongs to the WebSocket; a body would be taken for frames.
         if let length = head.first("content-length"), length != "0" { return .refuse(.badRequest) }
         guard head.first("transfer-encoding") == nil else { return .refuse(.badRequest) }
-        return .upgrade(key: keys[0], subprotocol: head.tokens(of: "sec-websocket-protocol").first)
+        return .upgrade(
+            key: keys[0], subprotocol: head.tokens(of: "sec-websocket-protocol").first,
+            compression: self.compresses
+                ? CompressionAgreement(fields: head.values(of: "sec-websocket-extensions")) : nil)
     }
 
     private func judgePlain(_ head: RequestHead) -> UpgradeDecision {

@@ -52,6 +52,21 @@ public enum CodecChoice: String, Sendable, Hashable, CaseIterable {
     case minBin = "minbin"
 }
 
+/// permessage-deflate (RFC 7692) for clients that offer it.
+///
+/// No message refers to an earlier one, so a publish is compressed once for all subscribers, and a connection needs no memory for it.
+public struct CompressionSettings: Sendable, Hashable {
+    /// Effort of zlib: 1 is the fastest, 9 the smallest.
+    public var level: Int
+    /// Bytes from which a message is compressed; smaller ones gain little.
+    public var minimumBytes: Int
+
+    public init(level: Int = 6, minimumBytes: Int = 512) {
+        self.level = level
+        self.minimumBytes = minimumBytes
+    }
+}
+
 /// One port that clients connect to.
 public struct ListenerSettings: Sendable, Hashable {
     public var host = "0.0.0.0"
@@ -63,6 +78,8 @@ public struct ListenerSettings: Sendable, Hashable {
     public var codec = CodecChoice.auto
     /// Whether clients reach it over TLS, where the server has a certificate.
     public var usesTLS = true
+    /// Nil offers none.
+    public var compression: CompressionSettings?
 
     public init(port: Int) {
         self.port = port
@@ -82,6 +99,8 @@ public struct ServerSettings: Sendable, Hashable {
     public var usesTLS = true
     /// Serves clients over TLS (`wss:`); nil for a server without, or one whose program gives it a configuration of its own.
     public var certificate: CertificateFiles?
+    /// Nil offers none.
+    public var compression: CompressionSettings?
     /// Ports beside that one, for clients that need a protocol, codec or path of their own. All share the same channels.
     public var moreListeners: [ListenerSettings] = []
     /// Event loops; nil means one per core.
@@ -113,7 +132,15 @@ public struct ServerSettings: Sendable, Hashable {
         first.protocolChoice = self.protocolChoice
         first.codec = self.codec
         first.usesTLS = self.usesTLS
+        first.compression = self.compression
         return [first] + self.moreListeners
+    }
+
+    /// Every way in which some listener compresses, once.
+    public var compressions: [CompressionSettings] {
+        self.listeners.reduce(into: []) { known, listener in
+            if let compression = listener.compression, !known.contains(compression) { known.append(compression) }
+        }
     }
 
     /// These settings as they hold for the connections of one listener.
@@ -125,6 +152,7 @@ public struct ServerSettings: Sendable, Hashable {
         settings.protocolChoice = listener.protocolChoice
         settings.codec = listener.codec
         settings.usesTLS = listener.usesTLS
+        settings.compression = listener.compression
         settings.moreListeners = []
         return settings
     }

@@ -32,20 +32,3 @@ extension MinBinCodec {
             maximumTextBytes: settings.limits.messageBytes * 6)
     }
 }
-
-extension FrameBlock {
-    /// Appends the frame of the packet that `text` is, and returns where it lies; nil, with nothing appended, when it is no packet.
-    func putMinBinFrame(_ text: UnsafeRawBufferPointer, _ codec: MinBinCodec) -> Range<Int>? {
-        var isPacket = true
-        let range = self.putFrame(.binary) { frame in
-            do throws(MinBinError) {
-                try codec.encode(text.bytes, into: &frame)
-            } catch {
-                isPacket = false
-            }
-        }
-        if isPacket { return range }
-        self.truncate(to: range.lowerBound)
-        return nil
-    }
-}

@@ -100,10 +100,13 @@ extension ClientConnection {
 
     private func eventReceived(_ event: WebSocketEvent, in bytes: UnsafeRawBufferPointer) {
         switch event {
-        case .message(let kind, let payload, _):
-            self.messageReceived(kind, UnsafeRawBufferPointer(rebasing: bytes[payload]))
-        case .assembled(let kind, let payload, _):
-            payload.withUnsafeBytes { self.messageReceived(kind, $0) }
+        case .message(let kind, let payload, let isCompressed):
+            let bytes = UnsafeRawBufferPointer(rebasing: bytes[payload])
+            isCompressed ? self.compressedReceived(kind, bytes) : self.messageReceived(kind, bytes)
+        case .assembled(let kind, let payload, let isCompressed):
+            payload.withUnsafeBytes {
+                isCompressed ? self.compressedReceived(kind, $0) : self.messageReceived(kind, $0)
+            }
         case .ping(let payload):
             guard self.stage == .open else { return }
             self.loop.shard.answer(self, .pong) { $0.put(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[payload])) }
@@ -111,6 +114,20 @@ extension ClientConnection {
             break
         case .close(let code, let reason):
             self.closeReceived(code, reason: UnsafeRawBufferPointer(rebasing: bytes[reason]))
+        }
+    }
+
+    private func compressedReceived(_ kind: WebSocketMessageKind, _ bytes: UnsafeRawBufferPointer) {
+        guard self.stage == .open else { return }
+        do throws(InflateError) {
+            let inflater = try self.loop.madeInflater()
+            let message = try inflater.inflate(bytes, limit: self.server.settings.limits.messageBytes)
+            self.loop.counters.messagesInflated.add(1)
+            self.messageReceived(kind, UnsafeRawBufferPointer(start: message.base, count: message.count))
+            inflater.reclaim(message)
+        } catch {
+            self.fail(error.closeCode)
+            self.finish()
         }
     }
 

@@ -8,6 +8,8 @@ struct Upgrade {
     var head: RequestHead
     var key: String
     var subprotocol: String?
+    /// Nil for a connection without compression.
+    var compression: CompressionAgreement?
 }
 
 /// What the application has yet to decide about one connection.

@@ -36,7 +36,11 @@ final class ClientConnection: ChannelInboundHandler {
     var decisions: ChannelDecisions?
 
     /// Nil until the first message has shown it, where the listener admits more than one.
-    @exclusivity(unchecked) var codec: MessageCodec?
+    @exclusivity(unchecked) var codec: MessageCodec? {
+        didSet { self.form = FrameForm(self.codec ?? .json, compression: self.form.compression) }
+    }
+    /// How it is written to.
+    @exclusivity(unchecked) private(set) var form: FrameForm
     /// What the application knows of it; nil without one.
     var session: ClientSession?
     /// Calls of ours; nil until the first.
@@ -90,10 +94,14 @@ final class ClientConnection: ChannelInboundHandler {
         self.listener = listener
         self.writesDirectly = writesDirectly
         self.codec = listener.codec
-        self.parser = WebSocketFrameParser(
-            sender: .client,
-            limits: WebSocketFrameParser.Limits(messageBytes: loop.context.settings.limits.messageBytes),
-            checksText: false)
+        self.form = FrameForm(listener.codec ?? .json)
+        self.parser = Self.parser(loop.context.settings.limits, allowsCompression: false)
+    }
+
+    private static func parser(_ limits: LimitSettings, allowsCompression: Bool) -> WebSocketFrameParser {
+        WebSocketFrameParser(
+            sender: .client, limits: WebSocketFrameParser.Limits(messageBytes: limits.messageBytes),
+            allowsCompression: allowsCompression, checksText: false)
     }
 
     // MARK: NIO
@@ -162,8 +170,8 @@ final class ClientConnection: ChannelInboundHandler {
         case .upgrade where self.isOverLimit:
             self.loop.counters.connectionsRefused.add(1)
             self.refuse(.full)
-        case .upgrade(let key, let subprotocol):
-            let upgrade = Upgrade(head: head, key: key, subprotocol: subprotocol)
+        case .upgrade(let key, let subprotocol, let compression):
+            let upgrade = Upgrade(head: head, key: key, subprotocol: subprotocol, compression: compression)
             if self.server.middleware.asksUpgrade { return self.askAbout(upgrade) }
             self.open(upgrade)
         }
@@ -172,8 +180,11 @@ final class ClientConnection: ChannelInboundHandler {
     /// Switches to WebSocket.
     func open(_ upgrade: Upgrade) {
         guard let socketID = self.socketID else { return }
-        let response = HTTPResponse.upgrade(key: upgrade.key, subprotocol: upgrade.subprotocol)
-        self.loop.shard.answer(self, verbatim: response)
+        self.loop.shard.answer(self, verbatim: HTTPResponse.upgrade(upgrade))
+        if upgrade.compression != nil {
+            self.form = FrameForm(self.form.codec, compression: self.listener.compression)
+            self.parser = Self.parser(self.server.settings.limits, allowsCompression: true)
+        }
         self.stage = .open
         self.requestEnds = .distantFuture
         self.machine = ConnectionStateMachine(

@@ -4,15 +4,19 @@ internal import LinkspanWire
 
 /// The few HTTP answers of the client port, whole.
 enum HTTPResponse {
-    static func upgrade(key: String, subprotocol: String?) -> [UInt8] {
+    static func upgrade(_ upgrade: Upgrade) -> [UInt8] {
         var response: [UInt8] = []
-        response.reserveCapacity(192)
+        response.reserveCapacity(288)
         response.put(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ")
-        self.putAccept(forKey: key, into: &response)
-        if let subprotocol {
+        self.putAccept(forKey: upgrade.key, into: &response)
+        if let subprotocol = upgrade.subprotocol {
             response.put("\r\nSec-WebSocket-Protocol: ")
             response.put(verbatim: subprotocol)
+        }
+        if let compression = upgrade.compression {
+            response.put("\r\nSec-WebSocket-Extensions: ")
+            response.put(verbatim: compression.field)
         }
         response.put("\r\n\r\n")
         return response

@@ -24,8 +24,7 @@ final class ChannelOwner {
     private var departures: [Departure] = []
     private var departureBytes: ByteBuffer?
     @exclusivity(unchecked) private var pool = FrameBlockPool()
-    /// A packet on its way into another codec.
-    private var draft: [UInt8] = []
+    private var writer: FormWriter
 
     /// A message that leaves for bridges or observers at the end of the turn.
     private struct Departure {
@@ -42,6 +41,7 @@ final class ChannelOwner {
         self.loop = loop
         self.nextEpoch = context.epoch
         self.sweepThreshold = context.ownedChannelLimit
+        self.writer = FormWriter(context: context, counters: context.counters[loop])
     }
 
     var channelCount: Int { self.names.count }
@@ -71,8 +71,8 @@ final class ChannelOwner {
                 self.publish(name, hash: request.hash, data: data, turn: turn)
             case .join(let channel):
                 self.join(name, hash: request.hash, loop: batch.source, channel: channel, turn: turn)
-            case .leave(let codec):
-                self.leave(name, hash: request.hash, loop: batch.source, codec: codec, turn: turn)
+            case .leave(let form):
+                self.leave(name, hash: request.hash, loop: batch.source, form: form, turn: turn)
             }
         }
     }
@@ -139,36 +139,31 @@ final class ChannelOwner {
         }
     }
 
+    /// Once for each form that somebody reads.
     private func frame(_ data: UnsafeRawBufferPointer, channel: OwnedChannel, number: Int) {
-        if channel.hasOthers { self.tellOthers(data, channel: channel, number: number) }
-        guard channel.jsonLoops > 0 else { return }
-        if channel.frames == nil {
-            channel.frames = self.pool.take()
-            self.dirty.append(Int32(number))
+        if !channel.listeners.isEmpty { self.tellListeners(data, channel: channel) }
+        for index in channel.gatherings.indices where channel.gatherings[index].loops > 0 {
+            if channel.gatherings[index].frames == nil {
+                channel.gatherings[index].frames = self.pool.take()
+                self.dirty.append(Int32(number))
+            }
+            guard var frames = channel.gatherings[index].frames else { continue }
+            let form = channel.gatherings[index].form
+            if form == .plain {
+                channel.encoder.encodeFrame(data: data.bytes, into: &frames)
+            } else {
+                let packet = self.writer.put(form, into: frames) {
+                    channel.encoder.encodePacket(data: data.bytes, into: &$0)
+                }
+                if packet == nil { continue }
+            }
+            channel.gatherings[index].frameCount += 1
         }
-        guard var frames = channel.frames else { return }
-        channel.encoder.encodeFrame(data: data.bytes, into: &frames)
-        channel.frameCount += 1
     }
 
-    private func tellOthers(_ data: UnsafeRawBufferPointer, channel: OwnedChannel, number: Int) {
-        if channel.minBinLoops > 0 { self.frameMinBin(data, channel: channel, number: number) }
-        guard !channel.listeners.isEmpty else { return }
+    private func tellListeners(_ data: UnsafeRawBufferPointer, channel: OwnedChannel) {
         let data = data.isEmpty ? nil : JSONText(alreadyValid: Array(data))
         for listener in channel.listeners { listener.hear(ExchangeMessage(channel: channel.name, data: data)) }
-    }
-
-    /// Only where somebody reads it: the packet is written as JSON first and then transcoded.
-    private func frameMinBin(_ data: UnsafeRawBufferPointer, channel: OwnedChannel, number: Int) {
-        let frames = channel.minBinFrames ?? self.pool.take()
-        if channel.minBinFrames == nil {
-            channel.minBinFrames = frames
-            self.dirty.append(Int32(number))
-        }
-        self.draft.removeAll(keepingCapacity: true)
-        channel.encoder.encodePacket(data: data.bytes, into: &self.draft)
-        let frame = self.draft.withUnsafeBytes { frames.putMinBinFrame($0, self.context.minBin) }
-        if frame != nil { channel.minBinFrameCount += 1 }
     }
 
     private func depart(
@@ -202,11 +197,11 @@ final class ChannelOwner {
     }
 
     func leave(
-        _ name: UnsafeRawBufferPointer, hash: NameTable.Hash, loop: Int, codec: MessageCodec = .json, turn: Turn
+        _ name: UnsafeRawBufferPointer, hash: NameTable.Hash, loop: Int, form: FrameForm = .plain, turn: Turn
     ) {
         guard let number = self.names.find(name, hash: hash), let owned = self.channels[number] else { return }
         owned.lastUsed = turn.now
-        if owned.leave(loop: loop, codec: codec) { self.tellUnsubscribed(owned) }
+        if owned.leave(loop: loop, form: form) { self.tellUnsubscribed(owned) }
     }
 
     private func tellUnsubscribed(_ owned: OwnedChannel) {
@@ -280,25 +275,20 @@ final class ChannelOwner {
     }
 
     private func deliver(_ channel: OwnedChannel, turn: Turn) {
-        if let frames = channel.frames {
-            let frameCount = channel.frameCount
-            channel.frames = nil
-            channel.frameCount = 0
-            self.deliver(frames, frameCount: frameCount, .json, of: channel, turn: turn)
-        }
-        if let frames = channel.minBinFrames {
-            let frameCount = channel.minBinFrameCount
-            channel.minBinFrames = nil
-            channel.minBinFrameCount = 0
-            self.deliver(frames, frameCount: frameCount, .minBin, of: channel, turn: turn)
+        for index in channel.gatherings.indices {
+            guard let frames = channel.gatherings[index].frames else { continue }
+            let frameCount = channel.gatherings[index].frameCount
+            channel.gatherings[index].frames = nil
+            channel.gatherings[index].frameCount = 0
+            self.deliver(frames, frameCount: frameCount, channel.gatherings[index].form, of: channel, turn: turn)
         }
     }
 
     private func deliver(
-        _ frames: FrameBlock, frameCount: Int, _ codec: MessageCodec, of channel: OwnedChannel, turn: Turn
+        _ frames: FrameBlock, frameCount: Int, _ form: FrameForm, of channel: OwnedChannel, turn: Turn
     ) {
         var isHere = false
-        for audience in channel.audience where audience.channel.codec == codec {
+        for audience in channel.audience where audience.channel.form == form {
             if audience.loop == self.loop {
                 isHere = true
                 turn.deliverHere(audience.channel, frames, frameCount: frameCount)

@@ -30,20 +30,28 @@ final class FrameBlock: @unchecked Sendable {
         self.count = count
     }
 
+    /// Counts bytes that somebody else wrote behind the last one.
+    /// - Precondition: ``makeRoom(_:)`` was asked for them.
+    func advance(by byteCount: Int) {
+        self.count += byteCount
+    }
+
     @inline(__always)
     func makeRoom(_ extra: Int) {
         if self.count + extra > self.capacity { self.grow(to: self.count + extra) }
     }
 
-    /// Appends one server frame whose text `encode` writes, and returns where it lies.
-    func putFrame(_ opcode: WebSocketOpcode = .text, _ encode: (inout FrameBlock) -> Void) -> Range<Int> {
+    /// Appends one server frame whose payload `encode` writes, and returns where it lies.
+    func putFrame(
+        _ opcode: WebSocketOpcode = .text, isCompressed: Bool = false, _ encode: (inout FrameBlock) -> Void
+    ) -> Range<Int> {
         let start = self.count
         self.makeRoom(64)
         self.count += 2
         var sink = self
         encode(&sink)
         let length = self.count - start - 2
-        let header = WebSocketFrameHeader(opcode: opcode, payloadLength: length)
+        let header = WebSocketFrameHeader(opcode: opcode, payloadLength: length, isCompressed: isCompressed)
         let headerLength = WebSocketFrameHeader.length(payloadLength: length, isMasked: false)
         if headerLength > 2 {
             self.makeRoom(headerLength - 2)

@@ -9,10 +9,10 @@ struct OwnerBatch: Sendable {
         enum Kind: Sendable {
             /// A client of the asking loop published.
             case publish
-            /// The asking loop has its first subscriber of the channel who reads its codec.
+            /// The asking loop has its first subscriber of the channel who reads its form.
             case join(ShardChannel)
-            /// The asking loop has no subscriber of the channel any more who reads this codec.
-            case leave(MessageCodec)
+            /// The asking loop has no subscriber of the channel any more who reads this form.
+            case leave(FrameForm)
         }
 
         var kind: Kind
@@ -34,8 +34,8 @@ struct OwnerBatch: Sendable {
 struct ShardChannel: Sendable, Hashable {
     var number: Int32
     var generation: UInt32
-    /// Of its subscribers; each codec has channels of its own.
-    var codec = MessageCodec.json
+    /// What its subscribers read; each form has channels of its own.
+    var form = FrameForm.plain
 }
 
 /// Frames for the subscribers of one loop, from one owner and turn.

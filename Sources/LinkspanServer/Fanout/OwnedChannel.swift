@@ -5,10 +5,19 @@ internal import NIOCore
 
 /// What belongs to a channel wherever its subscribers are; lives on the loop that owns it.
 final class OwnedChannel {
-    /// One loop with subscribers who read one codec.
+    /// One loop with subscribers who read one form.
     struct Audience {
         var loop: Int
         var channel: ShardChannel
+    }
+
+    /// The frames of this turn in one form, for everybody who is subscribed at its end.
+    struct Gathering {
+        let form: FrameForm
+        /// How many loops want it; 0 when their last subscribers left.
+        var loops: Int
+        var frames: FrameBlock?
+        var frameCount = 0
     }
 
     let name: ChannelName
@@ -18,23 +27,13 @@ final class OwnedChannel {
     let epoch: UInt64
     @exclusivity(unchecked) private(set) var sequence: UInt64 = 0
     @exclusivity(unchecked) private(set) var audience: [Audience] = []
-    /// How many loops want frames in each codec.
-    @exclusivity(unchecked) private(set) var jsonLoops = 0
-    @exclusivity(unchecked) private(set) var minBinLoops = 0
+    /// One for each form that a loop has wanted, mostly a single one.
+    @exclusivity(unchecked) var gatherings: ContiguousArray<Gathering> = []
     /// The server's own subscriptions.
-    private(set) var listeners: [ExchangeListener] = []
-    /// Whether anybody but clients that read JSON gets its messages.
-    @exclusivity(unchecked) private(set) var hasOthers = false
+    @exclusivity(unchecked) private(set) var listeners: [ExchangeListener] = []
     /// Of messages that other instances published here.
     var windows: OriginWindows?
     @exclusivity(unchecked) var lastUsed: NIODeadline
-
-    /// The frames of this turn, for everybody who is subscribed at its end.
-    @exclusivity(unchecked) var frames: FrameBlock?
-    @exclusivity(unchecked) var frameCount = 0
-    /// The same for those who read min-bin.
-    var minBinFrames: FrameBlock?
-    var minBinFrameCount = 0
 
     init(name: ChannelName, epoch: UInt64, routes: [EgressRoute], now: NIODeadline) {
         self.name = name
@@ -54,20 +53,20 @@ final class OwnedChannel {
     /// True when this is the first loop with subscribers.
     func join(loop: Int, channel: ShardChannel) -> Bool {
         let isFirst = !self.hasSubscribers
-        if let index = self.index(of: loop, channel.codec) {
+        if let index = self.index(of: loop, channel.form) {
             self.audience[index].channel = channel
         } else {
             self.audience.append(Audience(loop: loop, channel: channel))
-            self.count(channel.codec, 1)
+            self.count(channel.form, 1)
         }
         return isFirst
     }
 
     /// True when this was the last loop with subscribers.
-    func leave(loop: Int, codec: MessageCodec) -> Bool {
-        guard let index = self.index(of: loop, codec) else { return false }
+    func leave(loop: Int, form: FrameForm) -> Bool {
+        guard let index = self.index(of: loop, form) else { return false }
         self.audience.remove(at: index)
-        self.count(codec, -1)
+        self.count(form, -1)
         return !self.hasSubscribers
     }
 
@@ -75,7 +74,6 @@ final class OwnedChannel {
     func add(_ listener: ExchangeListener) -> Bool {
         let isFirst = !self.hasSubscribers
         self.listeners.append(listener)
-        self.noteOthers()
         return isFirst
     }
 
@@ -83,24 +81,18 @@ final class OwnedChannel {
     func remove(_ listener: ExchangeListener) -> Bool {
         guard let index = self.listeners.firstIndex(where: { $0 === listener }) else { return false }
         self.listeners.remove(at: index)
-        self.noteOthers()
         return !self.hasSubscribers
     }
 
-    private func noteOthers() {
-        self.hasOthers = self.minBinLoops > 0 || !self.listeners.isEmpty
+    private func index(of loop: Int, _ form: FrameForm) -> Int? {
+        self.audience.firstIndex { $0.loop == loop && $0.channel.form == form }
     }
 
-    private func index(of loop: Int, _ codec: MessageCodec) -> Int? {
-        self.audience.firstIndex { $0.loop == loop && $0.channel.codec == codec }
-    }
-
-    private func count(_ codec: MessageCodec, _ change: Int) {
-        switch codec {
-        case .json: self.jsonLoops += change
-        case .minBin: self.minBinLoops += change
+    private func count(_ form: FrameForm, _ change: Int) {
+        guard let index = self.gatherings.firstIndex(where: { $0.form == form }) else {
+            return self.gatherings.append(Gathering(form: form, loops: change))
         }
-        self.noteOthers()
+        self.gatherings[index].loops += change
     }
 }
 

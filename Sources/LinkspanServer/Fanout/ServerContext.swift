@@ -11,6 +11,8 @@ final class ServerContext: Sendable {
     let upgradeRules: UpgradeRules
     let decoder: ClientDecoder
     let minBin: MinBinCodec
+    /// Of all listeners, each once; ``FrameForm/compression`` counts in it.
+    let compressions: [CompressionSettings]
     /// Nil for a server that only routes publishes.
     let application: Application?
     let middleware: MiddlewareGate
@@ -69,6 +71,7 @@ final class ServerContext: Sendable {
         self.checksPublishes = !permissions.isEmpty || middleware.asksPublish
         self.checksSubscriptions = !permissions.isEmpty || middleware.asksSubscribe
         self.minBin = MinBinCodec(settings: settings)
+        self.compressions = settings.compressions
         self.instance = instance
         self.ownHops = [instance]
         self.epoch = epoch

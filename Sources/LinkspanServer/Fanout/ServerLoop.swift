@@ -20,6 +20,8 @@ final class ServerLoop {
     @exclusivity(unchecked) private var hasOutgoing = false
     @exclusivity(unchecked) private var isTurnScheduled = false
     private var spareWork: [LoopWork] = []
+    /// For what clients compress; nil until the first does.
+    private var inflater: Inflater?
     private var blockers: [ChannelName: UInt64] = [:]
     private var upkeep: RepeatedTask?
 
@@ -62,7 +64,7 @@ final class ServerLoop {
         }
     }
 
-    /// The first subscriber of a channel on this loop who reads its codec.
+    /// The first subscriber of a channel on this loop who reads its form.
     func join(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash, channel: ShardChannel) {
         let owner = hash.owner(among: self.context.loopCount)
         self.touch()
@@ -73,14 +75,14 @@ final class ServerLoop {
         }
     }
 
-    /// The last subscriber of a channel on this loop who reads `codec` is gone.
-    func leave(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash, codec: MessageCodec) {
+    /// The last subscriber of a channel on this loop who reads `form` is gone.
+    func leave(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash, form: FrameForm) {
         let owner = hash.owner(among: self.context.loopCount)
         self.touch()
         if owner == self.index {
-            self.owner.leave(name, hash: hash, loop: self.index, codec: codec, turn: self.turn)
+            self.owner.leave(name, hash: hash, loop: self.index, form: form, turn: self.turn)
         } else {
-            self.request(.leave(codec), name: name, hash: hash, data: Self.noData, owner: owner)
+            self.request(.leave(form), name: name, hash: hash, data: Self.noData, owner: owner)
         }
     }
 
@@ -122,6 +124,13 @@ final class ServerLoop {
         batch.bytes.put(contentsOf: data)
         self.outboxes[owner] = batch
         self.hasOutgoing = true
+    }
+
+    func madeInflater() throws(InflateError) -> Inflater {
+        if let inflater = self.inflater { return inflater }
+        let inflater = try Inflater()
+        self.inflater = inflater
+        return inflater
     }
 
     // MARK: Turns

@@ -16,8 +16,9 @@ final class Shard {
     unowned var loop: ServerLoop!
 
     @exclusivity(unchecked) private var connections = ConnectionSlots()
-    private let jsonMembers = CodecMembers(.json)
-    private let minBinMembers = CodecMembers(.minBin)
+    /// By ``FrameForm/index``.
+    private let members: [FormMembers]
+    private var writer: FormWriter
     private var random = BufferedRandom()
     private var wheel: TimerWheel
     private var ticking: RepeatedTask?
@@ -51,6 +52,8 @@ final class Shard {
         self.context = context
         self.index = loop
         self.eventLoop = eventLoop
+        self.members = FrameForm.all(compressions: context.compressions.count).map(FormMembers.init)
+        self.writer = FormWriter(context: context, counters: context.counters[loop])
         self.wheel = TimerWheel(tick: Self.tick(for: context.rules), now: .now())
     }
 
@@ -169,17 +172,18 @@ final class Shard {
         for number in ended { self.leaveIfEmpty(number, members) }
     }
 
-    private func leaveIfEmpty(_ number: Int, _ members: CodecMembers) {
+    private func leaveIfEmpty(_ number: Int, _ members: FormMembers) {
         guard members.subscriptions.subscriberCount(ofChannel: number) == 0 else { return }
         let hash = members.names.hash(of: number)
-        members.names.name(of: number).withUnsafeBytes { self.loop.leave($0, hash: hash, codec: members.codec) }
+        members.names.name(of: number).withUnsafeBytes { self.loop.leave($0, hash: hash, form: members.form) }
         members.names.remove(number)
     }
 
     /// A connection subscribes to nothing before its first message has shown its codec.
-    private func members(_ connection: ClientConnection) -> CodecMembers {
+    private func members(_ connection: ClientConnection) -> FormMembers {
         // What middleware decides about is written for each client by itself, in whatever it reads.
-        connection.codec == .minBin && !self.context.middleware.asksDelivery ? self.minBinMembers : self.jsonMembers
+        let form = self.context.middleware.asksDelivery ? .plain : connection.form
+        return self.members[Int(form.index)]
     }
 
     // MARK: Gathering
@@ -206,7 +210,7 @@ final class Shard {
 
     private func stage(_ channel: ShardChannel, block: Int32, start: Int, count: Int, frameCount: Int) {
         // The last subscriber may have left while the frames were under way.
-        let members = channel.codec == .json ? self.jsonMembers : self.minBinMembers
+        let members = self.members[Int(channel.form.index)]
         guard members.names.isCurrent(Int(channel.number), generation: channel.generation) else { return }
         if self.context.middleware.asksDelivery {
             return self.askToDeliver(members, Int(channel.number), block: block, start: start, count: count)
@@ -220,7 +224,7 @@ final class Shard {
     }
 
     /// Hands the publishes in a stretch of frames to each subscriber, whose middleware decides about them.
-    private func askToDeliver(_ members: CodecMembers, _ number: Int, block: Int32, start: Int, count: Int) {
+    private func askToDeliver(_ members: FormMembers, _ number: Int, block: Int32, start: Int, count: Int) {
         let channel = ChannelName(String(decoding: members.names.name(of: number), as: UTF8.self))
         let frames = UnsafeRawBufferPointer(start: self.staged[Int(block)].frames.base + start, count: count)
         let deliveries = Delivery.read(frames, of: channel)
@@ -246,16 +250,13 @@ final class Shard {
     /// Gathers one frame for one connection, behind what this turn has for it already.
     func answer(_ connection: ClientConnection, _ opcode: WebSocketOpcode = .text, _ encode: (inout FrameBlock) -> Void)
     {
-        if opcode == .text, connection.codec == .minBin { return self.answerMinBin(connection, encode) }
+        if opcode == .text, connection.form != .plain { return self.answerFormed(connection, encode) }
         let range = self.answers.putFrame(opcode, encode)
         self.appendAnswer(range, to: connection.slot)
     }
 
-    private func answerMinBin(_ connection: ClientConnection, _ encode: (inout FrameBlock) -> Void) {
-        var text = FrameBlock(capacity: 512)
-        encode(&text)
-        let packet = UnsafeRawBufferPointer(start: text.base, count: text.count)
-        guard let range = self.answers.putMinBinFrame(packet, self.context.minBin) else { return }
+    private func answerFormed(_ connection: ClientConnection, _ encode: (inout FrameBlock) -> Void) {
+        guard let range = self.writer.put(connection.form, into: self.answers, encode) else { return }
         self.appendAnswer(range, to: connection.slot)
     }
 

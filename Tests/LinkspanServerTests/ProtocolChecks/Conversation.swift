@@ -29,7 +29,7 @@ extension RawClient {
             switch event {
             case .close, .disconnected: true
             case .text(let text): !text.isEmpty && text != "#1"
-            case .response, .binary, .pong: true
+            case .response, .binary, .compressed, .pong: true
             }
         }
         #expect(event == .close(code, reason: reason), sourceLocation: sourceLocation)
