@@ -1,3 +1,4 @@
+internal import LinkspanCore
 internal import LinkspanServer
 
 /// `linkspan_hook_*`: the services that answer over HTTP.
@@ -37,6 +38,13 @@ extension MetricsText {
                 values: { hook in
                     HookFailure.allCases.map {
                         ([("reason", $0.rawValue)], UInt64(clamping: hook.failures[$0] ?? 0))
+                    }
+                }),
+            HookMetric(
+                "presumed_decisions_total", .counter, "Decisions made without it, as the configuration says.",
+                values: { hook in
+                    HookFallback.allCases.map {
+                        ([("decision", $0.rawValue)], UInt64(clamping: hook.presumed[$0] ?? 0))
                     }
                 }),
             HookMetric("repeated_attempts_total", .counter, "Attempts beyond the first of each question.") {

@@ -58,6 +58,7 @@ struct RenderingTests {
         hook.asked = 9
         hook.answered = 4
         hook.failures = [.timedOut: 2, .breakerOpen: 1]
+        hook.presumed = [.deny: 3]
         hook.waiting = 1
         hook.underWay = 1
         hook.repeated = 5
@@ -74,6 +75,7 @@ struct RenderingTests {
         let failures = samples.filter { $0.key.contains("failures_total") }
         #expect(failures.count == HookFailure.allCases.count)
         #expect(failures["linkspan_hook_failures_total{hook=\"accounts\",reason=\"timed_out\"}"] == 2)
+        #expect(samples["linkspan_hook_presumed_decisions_total{hook=\"accounts\",decision=\"deny\"}"] == 3)
         let report = StatusReport(snapshot)
         #expect(try StatusReport(json: report.json()) == report)
         #expect(

@@ -19,6 +19,9 @@ struct HookConfigTests {
               accounts:
                 url: http://127.0.0.1:9000
                 procedures: [ "account/*", logout ]
+                decides: [ handshake, publish ]
+                channels: [ "room/*" ]
+                unavailable: allow
                 secret: "${file:/run/secrets/hook}"
                 tokens: false
                 timeout: 2s
@@ -33,6 +36,9 @@ struct HookConfigTests {
         zebra.procedures = ["login"]
         var accounts = HookSettings(name: "accounts", url: "http://127.0.0.1:9000")
         accounts.procedures = ["account/*", "logout"]
+        accounts.decides = [.handshake, .publish]
+        accounts.channels = ["room/*"]
+        accounts.unavailable = .allow
         accounts.secret = Secret(Self.secret)
         accounts.givesTokens = false
         accounts.timeout = .seconds(2)
@@ -84,21 +90,40 @@ struct HookConfigTests {
             "missing keys", hook("timeout: 1s"),
             """
             bridges.yaml:4:3: hook "a": url is missing
-            bridges.yaml:4:3: hook "a": procedures has no glob
-                write ["**"] for all procedures
+            bridges.yaml:4:3: hook "a" is never asked: it has no procedures and decides nothing
+                give procedures, such as [login], or decides, such as [subscribe]
+            """),
+        .init("decides only", hook("url: \"http://127.0.0.1\", decides: subscribe, tokens: true"), ""),
+        .init(
+            "keys of decisions", hook("\(right), channels: a, unavailable: allow"),
+            """
+            bridges.yaml:4:56: hook "a": channels is for subscribe and publish, and it decides neither
+            bridges.yaml:4:69: hook "a": unavailable is for decisions, and it makes none; calls of procedures fail
+            """),
+        .init(
+            "no channels", hook("url: \"http://127.0.0.1\", decides: publish, channels: []"),
+            """
+            bridges.yaml:4:51: hook "a": channels has no glob
+                write ["**"] for all channels
+            """),
+        .init(
+            "unknown decision", hook("url: \"http://127.0.0.1\", decides: [ publishIn ]"),
+            """
+            bridges.yaml:4:44: hook "a": decides: expected one of handshake, subscribe, publish, found "publishIn"
+                did you mean publish?
             """),
         .init(
             "unknown key", hook("\(right), retrys: 1"),
             """
             bridges.yaml:4:56: unknown key "retrys" in hook "a"
-                did you mean "retries"?  allowed: backoff, breaker, concurrency, procedures, queue, retries, secret, timeout, \
-            tokens, url
+                did you mean "retries"?  allowed: backoff, breaker, channels, concurrency, decides, procedures, queue, \
+            retries, secret, timeout, tokens, unavailable, url
             """),
         .init(
             "no globs", hook("url: \"http://127.0.0.1\", procedures: []"),
             """
-            bridges.yaml:4:33: hook "a": procedures has no glob
-                write ["**"] for all procedures
+            bridges.yaml:4:3: hook "a" is never asked: it has no procedures and decides nothing
+                give procedures, such as [login], or decides, such as [subscribe]
             """),
         .init(
             "bad glob", hook("url: \"http://127.0.0.1\", procedures: [ \"a\\\\\" ]"),

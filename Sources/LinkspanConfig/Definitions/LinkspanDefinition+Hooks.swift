@@ -10,6 +10,16 @@ extension BlockDefinition {
                 KeyDefinition("url", .text(.free), required: true, "Where the service is, `http:` or `https:`."),
                 KeyDefinition(
                     "procedures", .list(.glob), default: "[]", "Globs of the procedures that it answers."),
+                KeyDefinition(
+                    "decides", .choices(HookDecision.allCases.map(\.rawValue)), default: "[]",
+                    "What it decides about clients."),
+                KeyDefinition(
+                    "channels", .list(.glob), default: "[\"**\"]",
+                    "Globs of the channels whose subscriptions and publishes it decides about."),
+                KeyDefinition(
+                    "unavailable", .choice(HookFallback.allCases.map(\.rawValue)),
+                    default: defaults.unavailable.rawValue,
+                    "What holds for a decision while the service is not there."),
                 KeyDefinition("secret", .secret, "Signs requests, so that the service knows who asks."),
                 KeyDefinition(
                     "tokens", .boolean, default: "\(defaults.givesTokens)", "Whether its answers may give tokens."),
@@ -26,7 +36,7 @@ extension BlockDefinition {
                     "concurrency", .integer(1...10_000), default: "\(defaults.concurrency)", "Requests under way."),
                 KeyDefinition(
                     "queue", .integer(0...1_000_000), default: "\(defaults.queue)",
-                    "Calls that wait for a request to end; further ones fail at once."),
+                    "Questions that wait for a request to end; further ones fail at once."),
                 KeyDefinition("breaker", .block(.breaker), "When the service is left alone."),
             ])
     }

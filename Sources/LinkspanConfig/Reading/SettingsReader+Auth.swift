@@ -137,7 +137,7 @@ extension SettingsReader {
     ) -> [PermissionRule] {
         let rules = blocks.map { self.rules(from: $0) }
         // Tokens that a hook gives are verified by the key that signs them, whichever that is.
-        let hasTokens = Self.hasKey(auth) || hooks.contains(where: \.givesTokens)
+        let hasTokens = Self.hasKey(auth) || hooks.contains(where: \.answersWithTokens)
         if !hasTokens, let asking = rules.firstIndex(where: { $0.contains(where: \.asksForToken) }) {
             self.report(
                 blocks[asking].location, "\(blocks[asking].path.label) asks for a token, and no key verifies any",

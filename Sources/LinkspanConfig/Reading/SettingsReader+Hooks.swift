@@ -17,7 +17,7 @@ extension SettingsReader {
                     hint: "the first that matches is asked; move \"**\" to the end", severity: .warning)
             }
         }
-        if !auth.has("key"), !auth.has("private_key"), let index = hooks.firstIndex(where: \.givesTokens) {
+        if !auth.has("key"), !auth.has("private_key"), let index = hooks.firstIndex(where: \.answersWithTokens) {
             self.report(
                 blocks[index].location,
                 "\(blocks[index].path.label): tokens that it gives end with this process, because no key signs them",
@@ -29,6 +29,10 @@ extension SettingsReader {
     private mutating func hook(from block: ConfigBlock) -> HookSettings {
         var hook = HookSettings(name: block.path.last, url: self.hookURL(in: block) ?? "")
         hook.procedures = block.list("procedures")?.map(\.value) ?? hook.procedures
+        hook.decides =
+            block.list("decides").map { Set($0.compactMap { HookDecision(rawValue: $0.value) }) } ?? hook.decides
+        hook.channels = block.list("channels")?.map(\.value) ?? hook.channels
+        hook.unavailable = block.choice("unavailable") ?? hook.unavailable
         hook.secret = self.hookSecret(in: block)
         hook.givesTokens = block.boolean("tokens") ?? hook.givesTokens
         hook.timeout = block.duration("timeout") ?? hook.timeout
@@ -38,12 +42,31 @@ extension SettingsReader {
         hook.queue = block.integer("queue") ?? hook.queue
         hook.breakerFailures = block.block("breaker").integer("failures") ?? hook.breakerFailures
         hook.breakerPause = block.block("breaker").duration("pause") ?? hook.breakerPause
-        if !block.has("procedures") || block.list("procedures")?.isEmpty == true {
-            self.report(
-                block.location(of: "procedures"), "\(block.path.label): procedures has no glob",
-                hint: "write [\"**\"] for all procedures")
-        }
+        self.check(hook, in: block)
         return hook
+    }
+
+    private mutating func check(_ hook: HookSettings, in block: ConfigBlock) {
+        if hook.procedures.isEmpty, hook.decides.isEmpty, !block.isWritten(wronglyAt: "procedures", "decides") {
+            self.report(
+                block.location, "\(block.path.label) is never asked: it has no procedures and decides nothing",
+                hint: "give procedures, such as [login], or decides, such as [subscribe]")
+        }
+        if hook.channels.isEmpty {
+            self.report(
+                block.location(of: "channels"), "\(block.path.label): channels has no glob",
+                hint: "write [\"**\"] for all channels")
+        }
+        if block.has("channels"), hook.decides.isDisjoint(with: [.subscribe, .publish]) {
+            self.report(
+                block.location(of: "channels"),
+                "\(block.path.label): channels is for subscribe and publish, and it decides neither")
+        }
+        if block.has("unavailable"), hook.decides.isEmpty {
+            self.report(
+                block.location(of: "unavailable"),
+                "\(block.path.label): unavailable is for decisions, and it makes none; calls of procedures fail")
+        }
     }
 
     /// Nil when it is missing, or is no URL of a hook; that is reported.
@@ -77,5 +100,16 @@ extension SettingsReader {
                 hint: "make one with: openssl rand -hex 32", severity: .warning)
         }
         return Secret(secret)
+    }
+}
+
+extension HookSettings {
+    var answersWithTokens: Bool { self.givesTokens && !self.procedures.isEmpty }
+}
+
+extension ConfigBlock {
+    /// Whether one of these keys has a value that was not taken, which is told already.
+    fileprivate func isWritten(wronglyAt keys: String...) -> Bool {
+        keys.contains { self.written.contains($0) && self.values[$0] == nil }
     }
 }

@@ -1,12 +1,33 @@
 public import LinkspanBridgeKit
 
-/// A service that answers procedures over HTTP: one entry of `hooks` in `bridges.yaml`.
+/// What a service may decide about clients.
+public enum HookDecision: String, Sendable, Hashable, CaseIterable {
+    /// Whether a client may come in.
+    case handshake
+    /// Whether it may subscribe, where the permissions grant it.
+    case subscribe
+    /// Whether it may publish, where the permissions grant it, and what.
+    case publish
+}
+
+/// What holds while a service that decides is not there.
+public enum HookFallback: String, Sendable, Hashable, CaseIterable {
+    case deny, allow
+}
+
+/// A service that answers and decides over HTTP: one entry of `hooks` in `bridges.yaml`.
 public struct HookSettings: Sendable, Hashable {
     public var name: String
     /// `http:` or `https:`.
     public var url: String
     /// Globs of the procedures that it answers.
     public var procedures: [String] = []
+    /// What it decides about.
+    public var decides: Set<HookDecision> = []
+    /// Globs of the channels whose subscriptions and publishes it decides about.
+    public var channels = ["**"]
+    /// What holds for a decision while it is not there; procedures fail then.
+    public var unavailable = HookFallback.deny
     /// Signs requests; nil sends them without a signature.
     public var secret: Secret?
     /// Whether its answers may give clients tokens.
@@ -19,7 +40,7 @@ public struct HookSettings: Sendable, Hashable {
     public var backoff = Duration.milliseconds(100)
     /// Most requests under way.
     public var concurrency = 64
-    /// Most calls that wait for one of them to end; what comes beyond fails at once.
+    /// Most questions that wait for one of them to end, for ``timeout`` at most; what comes beyond fails at once.
     public var queue = 256
     /// Failures in a row after which the service is left alone.
     public var breakerFailures = 5

@@ -117,7 +117,7 @@ public struct ServerSettings: Sendable, Hashable {
     public var auth = AuthSettings()
     /// Who may subscribe and publish where: the first rule that applies to a channel decides, and where none does everyone may.
     public var permissions: [PermissionRule] = []
-    /// Services that answer procedures over HTTP; the first whose pattern matches is asked.
+    /// Services that answer procedures and decide over HTTP; the first that matches is asked.
     public var hooks: [HookSettings] = []
     /// Where operators look in; nil for an instance without such a port.
     public var operatorPort: OperatorSettings?

@@ -34,12 +34,20 @@ public struct Middleware: Sendable {
     /// What is asked about; all else passes as if there were no middleware. A server that asks about subscriptions only
     /// publishes as fast as one that asks about nothing.
     public var actions = Set(MiddlewareActionType.allCases)
+    /// Channels whose subscriptions and publishes it is asked about; nil for all. Those of others pass at once.
+    public var channels: [Glob]?
     /// Longest wait for one decision. What is undecided then is blocked with `TimeoutError` and counted, the task cancelled.
     ///
     /// A handshake is bounded by `timing.handshakeTimeout` as well.
     public var timeLimit = Duration.seconds(10)
 
     public init() {}
+
+    /// Whether subscriptions of this channel, and publishes to it, are asked about, if any are.
+    func concerns(_ channel: String) -> Bool {
+        guard let channels = self.channels else { return true }
+        return channels.contains { $0.matches(channel) }
+    }
 
     /// Whether anybody is to be asked about `type`.
     func asks(about type: MiddlewareActionType) -> Bool {

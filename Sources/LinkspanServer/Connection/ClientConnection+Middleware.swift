@@ -104,6 +104,8 @@ extension ClientConnection {
         if self.server.hasPermissions, !self.mayUse(channel, for: use, callID: action.callID, text: text) {
             return false
         }
+        let middleware = self.server.middleware.middleware
+        if middleware.channels != nil, !middleware.concerns(channel.string(in: text.bytes)) { return true }
         return !self.askAbout(action, text: text)
     }
 

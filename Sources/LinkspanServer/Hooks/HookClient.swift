@@ -11,7 +11,7 @@ final class HookClient: Sendable {
     /// Longest answer, in bytes.
     static let answerLimit = 1 << 20
     /// Slowest pace of further attempts.
-    private static let longestPause = Duration.seconds(2)
+    static let longestPause = Duration.seconds(2)
 
     let settings: HookSettings
     private let http: HTTPClient
@@ -27,6 +27,7 @@ final class HookClient: Sendable {
         var answered = 0
         var repeated = 0
         var failures: [HookFailure: Int] = [:]
+        var presumed: [HookFallback: Int] = [:]
     }
 
     /// Opens no connection; to be followed by ``stop()``.
@@ -75,6 +76,7 @@ final class HookClient: Sendable {
             status.answered = state.answered
             status.repeated = state.repeated
             status.failures = state.failures
+            status.presumed = state.presumed
         }
         status.waiting = counts.waiting
         status.underWay = counts.running
@@ -83,7 +85,7 @@ final class HookClient: Sendable {
 
     func ask(_ request: HookRequest) async throws(HookFailure) -> HookAnswer {
         self.state.withLock { $0.asked += 1 }
-        guard await self.gate.enter() else {
+        guard await self.gate.enter(within: self.settings.timeout) else {
             self.state.withLock { $0.failures[.queueFull, default: 0] += 1 }
             throw .queueFull
         }
@@ -101,7 +103,7 @@ final class HookClient: Sendable {
         guard let admission else { return .failure(.breakerOpen) }
         do throws(HookFailure) {
             let answer = try await self.attempts(request.body, id: request.id)
-            guard answer.token == nil || self.settings.givesTokens else { throw .malformed }
+            guard request.question.admits(answer, givesTokens: self.settings.givesTokens) else { throw .malformed }
             self.note(nil, admission)
             return .success(answer)
         } catch {
@@ -126,6 +128,15 @@ final class HookClient: Sendable {
                 ])
         }
         if hasClosed { self.logger.notice("Hook answers again", metadata: [LogKey.hook: "\(self.settings.name)"]) }
+    }
+
+    /// Whether what the service was to decide is allowed without it; counted.
+    func presume(after failure: HookFailure) -> Bool {
+        let isAllowed = failure.isAbsence && self.settings.unavailable == .allow
+        if failure.isAbsence {
+            self.state.withLock { $0.presumed[self.settings.unavailable, default: 0] += 1 }
+        }
+        return isAllowed
     }
 
     // MARK: Attempts

@@ -1,11 +1,32 @@
 internal import LinkspanCore
 internal import LinkspanWire
+internal import NIOCore
 
 /// What a service is asked.
 struct HookRequest: Sendable, Hashable {
     enum Question: Sendable, Hashable {
         /// - Parameter data: nil when the client sent none.
         case procedure(name: String, data: JSONText?)
+        case handshake(ClientRequest)
+        case subscribe(channel: String, data: JSONText?)
+        case publish(channel: String, data: JSONText?)
+
+        /// Empty where it is about none.
+        var channel: String {
+            switch self {
+            case .procedure, .handshake: ""
+            case .subscribe(let channel, _), .publish(let channel, _): channel
+            }
+        }
+
+        /// Whether the answer says nothing that has no meaning here: to overlook it might be to overlook a no.
+        func admits(_ answer: HookAnswer, givesTokens: Bool) -> Bool {
+            switch self {
+            case .procedure: givesTokens || answer.token == nil
+            case .handshake, .subscribe: answer.token == nil && answer.data == nil
+            case .publish: answer.token == nil
+            }
+        }
     }
 
     /// The same for every attempt, so that the service can tell a second one.
@@ -33,7 +54,7 @@ struct HookRequest: Sendable, Hashable {
     }
 
     /// `{"id":..,"hook":..,"type":"procedure","name":..,"data":..,"socket":{"id":..,"address":..,"claims":..}}`, without `data` when the
-    /// client sent none.
+    /// client sent none; `channel` instead of `name` for `subscribe` and `publish`, and `request` for `handshake`.
     var body: [UInt8] {
         var text: [UInt8] = []
         text.put("{\"id\":")
@@ -45,6 +66,17 @@ struct HookRequest: Sendable, Hashable {
             text.put(",\"type\":\"procedure\",\"name\":")
             text.putJSONString(name)
             text.put(member: "data", data)
+        case .subscribe(let channel, let data):
+            text.put(",\"type\":\"subscribe\",\"channel\":")
+            text.putJSONString(channel)
+            text.put(member: "data", data)
+        case .publish(let channel, let data):
+            text.put(",\"type\":\"publish\",\"channel\":")
+            text.putJSONString(channel)
+            text.put(member: "data", data)
+        case .handshake(let request):
+            text.put(",\"type\":\"handshake\",\"request\":")
+            text.put(request)
         }
         text.put(",\"socket\":{\"id\":")
         text.putJSONString(self.client.id)
@@ -63,6 +95,33 @@ extension [UInt8] {
         self.put(name)
         self.put("\":")
         self.put(value)
+    }
+
+    /// `{"path":..,"query":..,"headers":{"name":"value",..}}`: names in lower case, values of one name joined (RFC 9110, 5.3).
+    fileprivate mutating func put(_ request: ClientRequest) {
+        self.put("{\"path\":")
+        self.putJSONString(request.path)
+        self.put(",\"query\":")
+        if let query = request.query { self.putJSONString(query) } else { self.put("null") }
+        self.put(",\"headers\":{")
+        var values: [String: String] = [:]
+        var names: [String] = []
+        for field in request.fields {
+            let name = field.name.lowercased()
+            if let value = values[name] {
+                values[name] = "\(value)\(name == "cookie" ? "; " : ", ")\(field.value)"
+            } else {
+                values[name] = field.value
+                names.append(name)
+            }
+        }
+        for (index, name) in names.enumerated() {
+            if index > 0 { self.put(",") }
+            self.putJSONString(name)
+            self.put(":")
+            self.putJSONString(values[name] ?? "")
+        }
+        self.put("}}")
     }
 }
 
@@ -107,5 +166,11 @@ struct HookAnswer: Sendable, Hashable {
             error.fields.append(ProtocolError.Field(key, .json(value)))
         }
         return error
+    }
+}
+
+extension HookRequest.Client {
+    init(_ socket: ClientSocket, claims: TokenClaims?) {
+        self.init(id: socket.id, address: socket.remoteAddress?.ipAddress, claims: claims?.json)
     }
 }

@@ -1,3 +1,4 @@
+public import LinkspanCore
 internal import LinkspanWire
 
 /// Where a service stands that answers over HTTP.
@@ -12,6 +13,8 @@ public struct HookStatus: Sendable, Hashable {
     /// Those that were answered, errors of the service included.
     public var answered = 0
     public var failures: [HookFailure: Int] = [:]
+    /// Decisions that were made without it, as ``HookSettings/unavailable`` says.
+    public var presumed: [HookFallback: Int] = [:]
     /// Questions that wait for others to end, and those that are at the service.
     public var waiting = 0
     public var underWay = 0
@@ -35,7 +38,7 @@ public enum HookFailure: String, Error, Sendable, Hashable, CaseIterable {
     case malformed
     /// Left alone, after failures in a row.
     case breakerOpen = "breaker_open"
-    /// Too many questions wait.
+    /// Too many questions wait, or one waited too long.
     case queueFull = "queue_full"
 
     /// Whether the service itself is in trouble.
@@ -43,6 +46,14 @@ public enum HookFailure: String, Error, Sendable, Hashable, CaseIterable {
         switch self {
         case .timedOut, .unreachable, .serverError: true
         case .rejected, .malformed, .breakerOpen, .queueFull: false
+        }
+    }
+
+    /// Whether nobody was there to decide; a service that answers in a way that is not understood may have meant no.
+    var isAbsence: Bool {
+        switch self {
+        case .timedOut, .unreachable, .serverError, .breakerOpen, .queueFull: true
+        case .rejected, .malformed: false
         }
     }
 

@@ -5,21 +5,24 @@ internal import NIOCore
 
 /// The services of ``ServerSettings/hooks``, while a server runs.
 final class Hooks: Sendable {
-    private struct Hook {
+    struct Hook {
         var client: HookClient
         var procedures: [Glob]
+        var channels: [Glob]
     }
 
-    private let hooks: [Hook]
+    /// In the order of the settings.
+    let hooks: [Hook]
 
     /// Opens no connection; to be followed by ``stop()``.
-    /// - Throws: `GlobError` for a procedure that is no pattern.
+    /// - Throws: `GlobError` for a procedure or channel that is no pattern.
     init(_ settings: [HookSettings], logger: Logger) async throws {
-        let patterns = try settings.map { try $0.procedures.map(Glob.init) }
+        let procedures = try settings.map { try $0.procedures.map(Glob.init) }
+        let channels = try settings.map { try $0.channels.map(Glob.init) }
         var hooks: [Hook] = []
-        for (settings, procedures) in zip(settings, patterns) {
-            hooks.append(
-                Hook(client: try await HookClient(settings: settings, logger: logger), procedures: procedures))
+        for (index, settings) in settings.enumerated() {
+            let client = try await HookClient(settings: settings, logger: logger)
+            hooks.append(Hook(client: client, procedures: procedures[index], channels: channels[index]))
         }
         self.hooks = hooks
     }
@@ -35,6 +38,7 @@ final class Hooks: Sendable {
                 application.procedures(matching: pattern) { try await hook.client.serve($0) }
             }
         }
+        application.middleware = self.extending(application.middleware)
         return application
     }
 
@@ -53,11 +57,11 @@ extension HookClient {
 
     /// - Throws: ``ProtocolError``, that of the service or one that says that it gave no answer.
     private func askAbout(_ question: HookRequest.Question, _ socket: ClientSocket) async throws -> HookAnswer {
-        let client = HookRequest.Client(
-            id: socket.id, address: socket.remoteAddress?.ipAddress, claims: socket.claims?.json)
         let answer: HookAnswer
         do throws(HookFailure) {
-            answer = try await self.ask(HookRequest(hook: self.settings.name, question: question, client: client))
+            answer = try await self.ask(
+                HookRequest(
+                    hook: self.settings.name, question: question, client: .init(socket, claims: socket.claims)))
         } catch {
             throw error.error
         }

@@ -30,7 +30,14 @@ final class HookServer: Sendable {
     var url: String { "http://127.0.0.1:\(self.channel.localAddress?.port ?? 0)/hook" }
 
     static func with(
-        _ answers: @escaping @Sendable (_ index: Int) -> Answer,
+        _ answers: @escaping @Sendable (_ index: Int) -> Answer, _ body: (HookServer) async throws -> Void
+    ) async throws {
+        try await self.with({ index, _ in answers(index) }, body)
+    }
+
+    /// - Parameter answers: given the number of the request, from 0, and its body.
+    static func with(
+        _ answers: @escaping @Sendable (_ index: Int, _ body: String) -> Answer,
         _ body: (HookServer) async throws -> Void
     ) async throws {
         let box = Mutex<HookServer?>(nil)
@@ -40,7 +47,7 @@ final class HookServer: Sendable {
                     try channel.pipeline.syncOperations.addHandler(
                         Handler { request in
                             guard let server = box.withLock({ $0 }) else { return .hangUp }
-                            return answers(server.note(request))
+                            return answers(server.note(request), request.body)
                         })
                 }
             }
