@@ -206,7 +206,9 @@ public struct MetricsText {
         Reason.allCases.map { ([("reason", $0.rawValue)], counts[$0]) }
     }
 
-    private static var ofBridges: [BridgeMetric] { self.links + self.probes + self.egress + self.ingress }
+    private static var ofBridges: [BridgeMetric] {
+        self.links + self.probes + self.egress + self.buffers + self.ingress
+    }
 
     private static func directions(_ report: ProbeReport) -> [(String, ProbeState)] {
         [("out", report.egress), ("in", report.ingress)].compactMap { name, state in state.map { (name, $0) } }
@@ -253,6 +255,29 @@ public struct MetricsText {
                         }
                     } ?? []
                 }),
+        ]
+    }
+
+    /// Of buffers on disk; those in memory have none of these.
+    private static var buffers: [BridgeMetric] {
+        func ofDisk(
+            _ value: @escaping (StorageStatus) -> UInt64
+        ) -> (BridgeStatus) -> [(labels: Labels, value: UInt64)] {
+            { status in status.storage.map { [([], value($0))] } ?? [] }
+        }
+        return [
+            BridgeMetric(
+                "buffer_failing", .gauge, "Whether the disk buffer cannot be written.",
+                values: ofDisk { $0.problem == nil ? 0 : 1 }),
+            BridgeMetric(
+                "buffer_failures_total", .counter, "Times that the disk buffer could not be written.",
+                values: ofDisk { $0.problemCount }),
+            BridgeMetric(
+                "buffer_unwritten_messages", .gauge, "Messages waiting to be written to the disk buffer.",
+                values: ofDisk { UInt64($0.unwritten) }),
+            BridgeMetric(
+                "buffer_file_bytes", .gauge, "Bytes of the files of the disk buffer.",
+                values: ofDisk { UInt64($0.fileBytes) }),
         ]
     }
 

@@ -47,10 +47,12 @@ public struct StatusReport: Codable, Hashable, Sendable {
         public var probe: Probe?
         /// Nil when the bridge does not mirror subscriptions both ways.
         public var occupancy: Occupancy?
+        /// Of a buffer on disk; nil for one in memory.
+        public var buffer: Buffer?
 
         enum CodingKeys: String, CodingKey {
             case name, type, state, since, upstream, product, connects, failures, egress, ingress, filters, probe,
-                occupancy
+                occupancy, buffer
             case isRequired = "required"
             case lastError = "last_error"
             case retryMilliseconds = "retry_ms"
@@ -110,6 +112,27 @@ public struct StatusReport: Codable, Hashable, Sendable {
     public struct Duplicate: Codable, Hashable, Sendable {
         public var epoch: UInt64
         public var nonce: String
+    }
+
+    /// A buffer on disk.
+    public struct Buffer: Codable, Hashable, Sendable {
+        /// `opening`, `ready`, or `failing` while nothing can be written.
+        public var state: String
+        /// Why nothing can be written.
+        public var problem: String?
+        /// How often writing failed.
+        public var failures: UInt64
+        /// Messages of an earlier run that were found at the start.
+        public var recovered: UInt64
+        /// Messages that wait to be written, and those that are on disk and not in memory.
+        public var unwritten, onDiskOnly: UInt64
+        public var files, fileBytes: Int
+
+        enum CodingKeys: String, CodingKey {
+            case state, problem, failures, recovered, unwritten, files
+            case onDiskOnly = "on_disk_only"
+            case fileBytes = "file_bytes"
+        }
     }
 
     /// `accepted = confirmed + filtered + expired + dropped + buffered + in_flight`.
@@ -189,6 +212,7 @@ extension StatusReport.Bridge {
                 instances: report.instanceCount, entries: report.entryCount, withdrawn: report.withdrawnCount,
                 repeated: report.repeatedCount, ignored: report.ignoredCount)
         }
+        self.buffer = status.storage.map { StatusReport.Buffer($0, recovered: status.egress.recovered) }
     }
 }
 
@@ -216,6 +240,15 @@ extension Duration {
     var microseconds: Int64 {
         let (seconds, attoseconds) = self.components
         return seconds * 1_000_000 + attoseconds / 1_000_000_000_000
+    }
+}
+
+extension StatusReport.Buffer {
+    init(_ storage: StorageStatus, recovered: UInt64) {
+        self.init(
+            state: storage.state, problem: storage.problem?.text, failures: storage.problemCount, recovered: recovered,
+            unwritten: UInt64(storage.unwritten), onDiskOnly: storage.onDiskOnly, files: storage.segments,
+            fileBytes: storage.fileBytes)
     }
 }
 

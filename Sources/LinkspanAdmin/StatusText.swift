@@ -48,8 +48,20 @@ public struct StatusText {
                     + "withdrawn \(occupancy.withdrawn)  told again \(occupancy.repeated)")
         }
         lines += Self.reasons("dropped", out.dropped) + Self.reasons("refused", back.refused)
+        if let buffer = bridge.buffer { lines += self.lines(of: buffer) }
         if let error = bridge.lastError { lines.append("  last error: \(Self.printable(error))") }
         if let pause = bridge.retryMilliseconds { lines.append("  pause before the next attempt: \(pause) ms") }
+        return lines
+    }
+
+    private func lines(of buffer: StatusReport.Buffer) -> [String] {
+        let state =
+            buffer.state == "ready" ? self.colour(buffer.state, .green) : self.colour(buffer.state, .red)
+        var lines = [
+            "  disk buffer \(state)  files \(buffer.files)  file bytes \(buffer.fileBytes)  recovered \(buffer.recovered)  "
+                + "unwritten \(buffer.unwritten)  on disk only \(buffer.onDiskOnly)"
+        ]
+        if let problem = buffer.problem { lines.append("  disk buffer: \(Self.printable(problem))") }
         return lines
     }
 

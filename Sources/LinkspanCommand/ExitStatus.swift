@@ -11,6 +11,8 @@ enum ExitStatus: Int32 {
     case unreachable = 69
     /// The address cannot be listened on: in use, not ours, not permitted.
     case cannotListen = 71
+    /// A disk buffer cannot be used: its folder, or another process that has it.
+    case cannotStore = 73
     /// No answer in time.
     case timedOut = 75
     /// The server said no.

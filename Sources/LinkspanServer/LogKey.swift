@@ -15,4 +15,8 @@ enum LogKey {
     static let epoch = "instance.epoch"
     static let peerBridge = "peer.bridge"
     static let dropped = "dropped.messages"
+
+    static let bufferedMessages = "buffer.messages"
+    static let file = "file.name"
+    static let bytes = "file.bytes"
 }

@@ -42,16 +42,21 @@ final class Instance: Sendable {
     let process: ChildProcess
 
     /// Starts `linkspan serve` and returns when it accepts clients. The parameters are those of ``InstanceConfiguration``.
+    /// - Parameter fileBlocks: 1024 bytes each that a file of the process may have (`ulimit -f`).
     init(
         _ name: String, brokers: String = "", bridges: String = "", server: String = "", clients: String = "",
-        top: String = ""
+        top: String = "", fileBlocks: Int? = nil
     ) async throws {
         let configuration = InstanceConfiguration(
             name: name, brokers: brokers, bridges: bridges, server: server, clients: clients, top: top)
         let port = configuration.port
         let folder = try TestFolder("instance-\(name)")
         let file = try folder.write(configuration.text, to: "bridges.yaml")
-        let process = try ChildProcess(Self.program, ["serve", "--config", file], folder: folder.path)
+        let command = [Self.program, "serve", "--config", file]
+        // The soft limit only, so that it can be lifted while the process runs.
+        let limited =
+            fileBlocks.map { ["/bin/bash", "-c", "ulimit -S -f \($0); exec \"$@\"", "bash"] + command } ?? command
+        let process = try ChildProcess(limited[0], Array(limited.dropFirst()), folder: folder.path)
         self.port = port
         self.url = configuration.url
         self.file = file

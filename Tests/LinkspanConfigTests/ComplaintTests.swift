@@ -135,8 +135,14 @@ struct ComplaintTests {
                 did you mean unsubscribe?
             """),
         Case(
-            "later kind of buffer", withBridge("buffer: { type: disk }"),
-            "bridges.yaml:7:21: bridge \"one\": buffer.type: expected memory, found \"disk\""),
+            "kind of buffer", withBridge("buffer: { type: tape }"),
+            "bridges.yaml:7:21: bridge \"one\": buffer.type: expected one of memory, disk, found \"tape\""),
+        Case(
+            "buffer in memory with a rule for syncing", withBridge("buffer: { sync: always }"),
+            """
+            bridges.yaml:7:15: bridge "one": buffer.sync is for a buffer on disk
+                write type: disk, or leave it out
+            """),
         Case(
             "origin with a path", "version: 1\nserver: { origins: [ \"https://a/b\" ] }",
             "bridges.yaml:2:22: server.origins: expected an origin such as https://app.example.com, found \"https://a/b\""

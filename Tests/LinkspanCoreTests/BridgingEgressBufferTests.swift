@@ -421,7 +421,7 @@ private struct PlainBuffer {
             DropReason.allCases.map(\.rawValue) == [
                 "buffer_full", "superseded", "too_large", "link_lost", "bad_name", "forbidden", "rejected",
                 "unroutable",
-                "stopped",
+                "stopped", "unstored", "damaged",
             ])
         for refusal in EgressRefusal.allCases { #expect(DropReason(refusal).rawValue == refusal.rawValue) }
     }

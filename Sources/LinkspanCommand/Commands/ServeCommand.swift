@@ -10,7 +10,7 @@ struct ServeCommand: AsyncParsableCommand {
         discussion: """
             Starts and serves also when no broker is reachable. SIGTERM and SIGINT end it in order;
             SIGHUP reads the keys and certificates of the configuration again.
-            Exit status 71 when it cannot listen, 78 when the configuration is wrong.
+            Exit status 71 when it cannot listen, 73 when a disk buffer cannot be used, 78 when the configuration is wrong.
             """)
 
     @OptionGroup var source: ConfigurationOptions
@@ -54,6 +54,10 @@ struct ServeCommand: AsyncParsableCommand {
         } catch let error as ListenError {
             Terminal.printError(ListenProblem.describe(error))
             throw ExitStatus.cannotListen.exitCode
+        } catch let error as BufferFolderError {
+            let hint = error.isLocked ? "\n    stop it, or give this instance a folder of its own: server.data" : ""
+            Terminal.printError(error.description + hint)
+            throw ExitStatus.cannotStore.exitCode
         } catch let error as OperatorListenError {
             Terminal.printError(ListenProblem.describe(error))
             throw ExitStatus.cannotListen.exitCode

@@ -47,6 +47,7 @@ extension BlockDefinition {
             KeyDefinition("tls", .block(.certificate), "Serves clients over TLS (wss)."),
             KeyDefinition("auth", .block(.auth), "How clients prove who they are."),
             KeyDefinition("operator", .block(.operatorPort), "Where operators look in; nowhere when not given."),
+            KeyDefinition("data", .text(.filePath), "Folder for disk buffers."),
             KeyDefinition("timing", .block(.timing), "Time limits towards clients."),
             KeyDefinition("limits", .block(.limits), "Bounds that a client can meet."),
             KeyDefinition(
@@ -300,10 +301,12 @@ extension BlockDefinition {
     private static var buffer: BlockDefinition {
         let defaults = BufferSettings()
         return BlockDefinition([
-            KeyDefinition("type", .choice(["memory"]), default: "memory", "Where it is."),
+            KeyDefinition(
+                "type", .choice(BufferType.allCases.map(\.rawValue)), default: defaults.type.rawValue,
+                "Where it is: gone with the process, or in files below server.data that survive it."),
             KeyDefinition(
                 "size", .size(4096...(1 << 40)), default: Quantity.text(bytes: defaults.sizeBytes),
-                "Payloads, and 64 bytes for each message."),
+                "In memory: payloads, and 64 bytes for each message; on disk: the files."),
             KeyDefinition(
                 "messages", .integer(1...1_000_000_000), "Most messages; as many as `size` holds when not given."),
             KeyDefinition(
@@ -312,6 +315,13 @@ extension BlockDefinition {
             KeyDefinition(
                 "when_full", .choice(OverflowPolicy.allCases.map(\.rawValue)), default: defaults.whenFull.rawValue,
                 "Which message gives way; or block: publishers wait."),
+            KeyDefinition(
+                "sync", .choice(SyncRule.allCases.map(\.rawValue)), default: defaults.sync.rawValue,
+                "When files are forced to the disk; this is for power failures, a crash loses nothing that was written."
+            ),
+            KeyDefinition(
+                "sync_interval", .duration(.milliseconds(10) ... .seconds(3600)),
+                default: Quantity.text(defaults.syncInterval), "How often, with sync: interval."),
         ])
     }
 

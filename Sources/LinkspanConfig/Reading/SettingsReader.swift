@@ -89,6 +89,7 @@ struct SettingsReader {
         settings.compression = Self.compression(from: clients)
         settings.moreListeners = block.map("listeners").map(Self.listener)
         settings.eventLoops = block.integer("event_loops")
+        settings.dataFolder = block.text("data")
         settings.origins = block.list("origins")?.map(\.value) ?? settings.origins
         settings.allowsClientPublish = block.boolean("client_publish") ?? settings.allowsClientPublish
         settings.requiresHandshakeFirst = block.boolean("strict_handshake") ?? settings.requiresHandshakeFirst
@@ -305,6 +306,9 @@ struct SettingsReader {
     private static func buffer(from block: ConfigBlock) -> BufferSettings {
         var settings = BufferSettings()
         settings.sizeBytes = block.size("size") ?? settings.sizeBytes
+        settings.type = block.choice("type") ?? settings.type
+        settings.sync = block.choice("sync") ?? settings.sync
+        settings.syncInterval = block.duration("sync_interval") ?? settings.syncInterval
         settings.messages = block.integer("messages")
         settings.age = block.duration("age")
         settings.whenFull = block.choice("when_full") ?? settings.whenFull
@@ -322,6 +326,7 @@ struct SettingsReader {
                 block.block("retry").location(of: "initial"),
                 "\(block.path.label): retry.initial is longer than retry.max")
         }
+        self.checkSync(of: rule, in: block.block("buffer"))
         self.checkDirection(of: rule, in: block)
         for name in block.list("transit") ?? [] where !bridgeNames.contains(name.value) || name.value == rule.name {
             let reason =
@@ -344,6 +349,18 @@ struct SettingsReader {
         }
         if let kind = broker.text("type").flatMap({ self.kinds[$0] }) {
             self.checkTemplate(of: rule, in: block, kind: kind)
+        }
+    }
+
+    private mutating func checkSync(of rule: BridgeRule, in block: ConfigBlock) {
+        for key in ["sync", "sync_interval"] where block.values[key] != nil && rule.buffer.type == .memory {
+            self.report(
+                block.location(of: key), "\(block.path.label).\(key) is for a buffer on disk",
+                hint: "write type: disk, or leave it out")
+        }
+        if block.values["sync_interval"] != nil, rule.buffer.type == .disk, rule.buffer.sync != .interval {
+            self.report(
+                block.location(of: "sync_interval"), "\(block.path.label).sync_interval is for sync: interval")
         }
     }
 

@@ -17,6 +17,10 @@ public enum DropReason: String, Sendable, Hashable, CaseIterable {
     case unroutable
     /// The instance stopped before the upstream took it.
     case stopped
+    /// The disk buffer had no way to write it, and no room to let it wait.
+    case unstored
+    /// Its record in the disk buffer was damaged.
+    case damaged
 }
 
 /// Why a message from an upstream was not handed to its channel.
@@ -62,6 +66,8 @@ public struct EgressLedger: Sendable, Hashable {
     public var dropped = ReasonCounts<DropReason>()
     public var buffered: UInt64 = 0
     public var inFlight: UInt64 = 0
+    /// Of `accepted`: found in the disk buffer when the instance started.
+    public var recovered: UInt64 = 0
 
     public init() {}
 

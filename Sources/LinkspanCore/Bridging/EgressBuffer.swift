@@ -9,6 +9,8 @@ public struct BufferedEnvelope: Sendable {
     public var header: EnvelopeHeader?
     /// When the buffer accepted it.
     public var acceptedAt: NIODeadline
+    /// Which record of the disk buffer it is; 0 for none.
+    var position: UInt64 = 0
 
     public init(name: String, data: ByteBuffer, header: EnvelopeHeader?, acceptedAt: NIODeadline) {
         self.name = name
@@ -19,6 +21,11 @@ public struct BufferedEnvelope: Sendable {
 
     /// What it counts for against the buffer's bound.
     var cost: Int { self.data.readableBytes + EgressBuffer.costPerMessage }
+
+    /// Bytes of its record in a disk buffer.
+    var storedBytes: Int {
+        StoredRecord.size(name: self.name, header: self.header, dataBytes: self.data.readableBytes)
+    }
 
     /// Stands where an envelope was given up from the middle; no upstream has an empty name.
     static let hole = BufferedEnvelope(name: "", data: ByteBuffer(), header: nil, acceptedAt: .distantPast)
@@ -33,18 +40,21 @@ public struct BufferedEnvelope: Sendable {
 ///
 /// With ``OverflowPolicy/block`` the bound is where ``isBlocking`` becomes true and the publishers are no longer read. What they had under way by
 /// then still finds room, up to ``reserveBytes``.
+///
+/// With ``BufferType/disk`` an envelope is written to a file before it can be taken, and only the oldest ones are also in memory; see
+/// `EgressBuffer+Disk.swift`.
 public struct EgressBuffer: Sendable {
     /// Bytes that a message costs beside its payload.
     public static let costPerMessage = 64
 
-    public private(set) var ledger = EgressLedger()
+    public internal(set) var ledger = EgressLedger()
 
     /// Bytes beyond the bound for what was under way when publishers were told to wait: as much as may wait in one inbox.
     public static let reserveBytes = 32 << 20
 
     /// Payload bytes waiting and in flight, plus ``costPerMessage`` each; never more than the settings' `sizeBytes`, and with
     /// ``OverflowPolicy/block`` never more than ``reserveBytes`` beyond.
-    public private(set) var usedBytes = 0
+    public var usedBytes: Int { self.disk?.usedBytes ?? self.memoryBytes }
 
     /// Whether publishers should wait: from the bound on until a quarter of it is free again. Only with ``OverflowPolicy/block``.
     public private(set) var isBlocking = false
@@ -52,10 +62,13 @@ public struct EgressBuffer: Sendable {
     /// Confirmations and refusals of tickets that were not in flight; a sign of a faulty bridge.
     public private(set) var strayTickets: UInt64 = 0
 
-    private let settings: BufferSettings
+    let settings: BufferSettings
     private let guarantee: Guarantee
     private let maximumAge: TimeAmount?
-    private var waiting: WaitingEnvelopes
+    var waiting: WaitingEnvelopes
+    /// What waits behind `waiting`; nil for a buffer in memory, which has nothing there.
+    var disk: DiskQueue?
+    private var memoryBytes = 0
     /// One for each ticket from the oldest in flight on.
     private var flying = CircularBuffer<FlightRecord>()
     /// Beside `flying`, only when a lost link means sending again.
@@ -67,6 +80,7 @@ public struct EgressBuffer: Sendable {
         self.guarantee = guarantee
         self.maximumAge = settings.age.map { TimeAmount($0) }
         self.waiting = WaitingEnvelopes(findsSuperseded: settings.whenFull == .latestPerChannel)
+        self.disk = settings.type == .disk ? DiskQueue(sizeBytes: settings.sizeBytes) : nil
     }
 
     /// Whether there is something to take.
@@ -80,10 +94,11 @@ public struct EgressBuffer: Sendable {
     /// Accepts one envelope; what does not fit is dropped by the settings' policy and counted.
     public mutating func append(_ envelope: BufferedEnvelope) {
         self.ledger.accepted += 1
+        if self.disk != nil { return self.appendToDisk(envelope) }
         let cost = envelope.cost
         guard cost <= self.settings.sizeBytes else { return self.ledger.dropped[.tooLarge] += 1 }
         guard self.makeRoom(for: envelope, cost: cost) else { return self.ledger.dropped[.bufferFull] += 1 }
-        self.usedBytes += cost
+        self.memoryBytes += cost
         self.waiting.append(envelope)
         self.ledger.buffered += 1
         self.noteBlocking()
@@ -115,14 +130,15 @@ public struct EgressBuffer: Sendable {
         return self.hasRoom(for: cost)
     }
 
-    private func hasRoom(for cost: Int) -> Bool {
+    func hasRoom(for cost: Int) -> Bool {
         self.usedBytes + cost <= self.settings.sizeBytes && self.ledger.pending < self.countLimit
     }
 
-    private var countLimit: UInt64 { self.settings.messages.map { UInt64($0) } ?? .max }
+    var countLimit: UInt64 { self.settings.messages.map { UInt64($0) } ?? .max }
 
-    private mutating func noteBlocking() {
+    mutating func noteBlocking() {
         guard self.settings.whenFull == .block else { return }
+        if let isBlocking = self.disk?.isBlocking(self.isBlocking) { return self.isBlocking = isBlocking }
         let (bytes, count) = (self.settings.sizeBytes, self.countLimit)
         self.isBlocking =
             self.isBlocking
@@ -143,15 +159,21 @@ public struct EgressBuffer: Sendable {
     }
 
     /// The caller books why.
-    private mutating func dropOldestWaiting() -> Bool {
+    mutating func dropOldestWaiting() -> Bool {
         guard let oldest = self.waiting.popFirst() else { return false }
         self.forget(oldest)
         return true
     }
 
     private mutating func forget(_ envelope: BufferedEnvelope) {
-        self.usedBytes -= envelope.cost
+        self.disk?.left(envelope)
+        self.release(envelope.position, cost: envelope.cost)
         self.ledger.buffered -= 1
+    }
+
+    /// Gives back the room of an envelope that is settled.
+    private mutating func release(_ position: UInt64, cost: Int) {
+        if position > 0 { self.disk?.settle(position) } else { self.memoryBytes -= cost }
     }
 
     // MARK: Out
@@ -166,7 +188,8 @@ public struct EgressBuffer: Sendable {
         let count = min(max(limit, 0), self.waiting.count)
         for _ in 0..<count {
             guard let envelope = self.waiting.popFirst() else { break }
-            self.flying.append(FlightRecord(cost: envelope.cost))
+            self.disk?.left(envelope)
+            self.flying.append(FlightRecord(cost: envelope.cost, position: envelope.position))
             if self.guarantee == .atLeastOnce { self.kept.append(envelope) }
             body(self.nextTicket, envelope)
             self.nextTicket += 1
@@ -210,21 +233,23 @@ public struct EgressBuffer: Sendable {
             guard !last.isSettled, !last.isOwn else { continue }
             self.ledger.inFlight -= 1
             if let envelope {
+                self.disk?.returned(envelope)
                 self.waiting.prepend(envelope)
                 self.ledger.buffered += 1
             } else {
-                self.usedBytes -= last.cost
+                self.release(last.position, cost: last.cost)
                 self.ledger.dropped[.linkLost] += 1
             }
         }
         self.noteBlocking()
     }
 
-    /// The instance stops: whatever is left is dropped as such.
+    /// The instance stops: whatever is left is dropped as such, unless it is on disk.
     public mutating func stop() {
+        if self.disk != nil { return self.linkLost() }
         while let last = self.flying.popLast() {
             guard !last.isSettled, !last.isOwn else { continue }
-            self.usedBytes -= last.cost
+            self.memoryBytes -= last.cost
             self.ledger.inFlight -= 1
             self.ledger.dropped[.stopped] += 1
         }
@@ -277,7 +302,8 @@ public struct EgressBuffer: Sendable {
     /// False when it was settled before.
     private mutating func settleFlying(_ offset: Int) -> Bool {
         guard !self.flying[offset: offset].isSettled else { return false }
-        self.usedBytes -= self.flying[offset: offset].cost
+        let record = self.flying[offset: offset]
+        if !record.isOwn { self.release(record.position, cost: record.cost) }
         self.flying[offset: offset].isSettled = true
         if !self.kept.isEmpty { self.kept[offset: offset] = nil }
         return true
@@ -294,12 +320,15 @@ public struct EgressBuffer: Sendable {
 /// One ticket in flight; its place in the ring tells which. Trivial, so that settling a batch touches no reference count.
 private struct FlightRecord: Sendable {
     let cost: Int
+    /// As of the envelope.
+    let position: UInt64
     /// A message of the host's own.
     let isOwn: Bool
     var isSettled = false
 
-    init(cost: Int, isOwn: Bool = false) {
+    init(cost: Int, position: UInt64 = 0, isOwn: Bool = false) {
         self.cost = cost
+        self.position = position
         self.isOwn = isOwn
     }
 }

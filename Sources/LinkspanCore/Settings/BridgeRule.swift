@@ -107,15 +107,38 @@ public struct BridgeRule: Sendable, Hashable {
     }
 }
 
-/// The memory in which envelopes wait for an upstream.
+/// Where envelopes wait for an upstream.
+public enum BufferType: String, Sendable, Hashable, CaseIterable {
+    case memory
+    /// In files below ``ServerSettings/dataFolder``, which survive the process.
+    case disk
+}
+
+/// When a disk buffer makes sure that what it wrote is on the disk, and not only with the system.
+///
+/// Whatever it says, the end of the process loses nothing that was written; it is for the end of the machine.
+public enum SyncRule: String, Sendable, Hashable, CaseIterable {
+    /// Before a message may leave or counts as buffered.
+    case always
+    /// Every ``BufferSettings/syncInterval``.
+    case interval
+    /// When the system sees fit.
+    case never
+}
+
+/// How envelopes wait for an upstream.
 public struct BufferSettings: Sendable, Hashable {
-    /// Payload bytes plus 64 per message.
+    public var type = BufferType.memory
+    /// In memory: payload bytes plus 64 per message. On disk: bytes of the files.
     public var sizeBytes = 64 << 20
     /// Most messages waiting and in flight; nil counts bytes only.
     public var messages: Int?
     /// Older messages are dropped as `expired`; nil keeps them.
     public var age: Duration?
     public var whenFull = OverflowPolicy.dropOldest
+    /// For a buffer on disk, like ``syncInterval``.
+    public var sync = SyncRule.interval
+    public var syncInterval = Duration.seconds(1)
 
     public init() {}
 }

@@ -119,6 +119,8 @@ public struct ServerSettings: Sendable, Hashable {
     public var permissions: [PermissionRule] = []
     /// Services that answer procedures and decide over HTTP; the first that matches is asked.
     public var hooks: [HookSettings] = []
+    /// Where disk buffers are, one folder for each bridge; needed only by those.
+    public var dataFolder: String?
     /// Where operators look in; nil for an instance without such a port.
     public var operatorPort: OperatorSettings?
 

@@ -103,10 +103,12 @@ public final class BridgeHost: BridgePlane, Service {
     /// Runs all bridges until graceful shutdown or cancellation, then stops them in order and within bounds: buffers drain for up to the drain limit, then every
     /// conversation says good-bye.
     /// - Precondition: ``attach(_:)`` was called.
+    /// - Throws: ``BufferFolderError`` when a disk buffer cannot be used: its folder, or another process that has it.
     public func run() async throws {
         guard let acceptor = self.acceptor.withLock({ $0 }) else {
             preconditionFailure("attach an IngressAcceptor before running the bridge host")
         }
+        let storages = try await self.openStorages()
         let bridges = self.runners.map { SupervisedBridge($0, acceptor: acceptor) }
         let ticker = Task { await self.tick() }
         do {
@@ -117,7 +119,27 @@ public final class BridgeHost: BridgePlane, Service {
         }
         ticker.cancel()
         // Its own task: it must end in order even when this one is cancelled.
-        await Task { await self.stop(bridges) }.value
+        await Task {
+            await self.stop(bridges)
+            await self.close(storages)
+        }.value
+    }
+
+    private func openStorages() async throws -> [RunningStorage] {
+        let storages = self.runners.compactMap { $0.startStorage() }
+        do {
+            for storage in storages { try await storage.untilOpen() }
+        } catch {
+            await self.close(storages)
+            throw error
+        }
+        return storages
+    }
+
+    private func close(_ storages: [RunningStorage]) async {
+        await self.within(Self.farewellLimit) {
+            for storage in storages { await storage.close() }
+        }
     }
 
     private func drain() async {

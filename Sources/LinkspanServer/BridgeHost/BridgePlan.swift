@@ -13,6 +13,8 @@ struct BridgePlan: Sendable {
     var selector: ChannelSelector
     var template: NameTemplate
     var transit: UInt64
+    /// Where its disk buffer is; nil for a buffer in memory.
+    var bufferPath: String?
 
     var receives: Bool { self.rule.direction != .egress }
 
@@ -90,7 +92,7 @@ struct BridgePlanner {
             index: BridgeIndex(index), rule: rule, kind: kind.kind, bridge: bridge,
             mute: sends || rule.probe == nil ? nil : self.bridge(kind, rule, upstream, sends: false),
             urls: upstream.urls, selector: selector, template: template,
-            transit: transit & ~(1 << UInt64(index & 63)))
+            transit: transit & ~(1 << UInt64(index & 63)), bufferPath: self.bufferPath(of: rule, path))
     }
 
     private mutating func kind(of upstream: UpstreamSettings, _ name: String) -> (any Bridge.Type)? {
@@ -156,6 +158,47 @@ struct BridgePlanner {
             self.report("\(path).name", error.description, hint: "for example \(kind.defaultNameTemplate)")
             return nil
         }
+    }
+
+    private mutating func bufferPath(of rule: BridgeRule, _ path: String) -> String? {
+        guard rule.buffer.type == .disk else { return nil }
+        if rule.guarantee == .atMostOnce {
+            self.report(
+                "\(path).buffer.type",
+                "a disk buffer may send a message twice after a crash, and the rule promises at_most_once",
+                hint: "choose guarantee at_least_once, or type memory")
+        }
+        if rule.buffer.whenFull == .latestPerChannel {
+            self.report(
+                "\(path).buffer.when_full", "latest_per_channel needs all messages in memory",
+                hint: "choose type memory, or drop_oldest")
+        }
+        if rule.buffer.sizeBytes < Self.smallestDiskBuffer {
+            self.report("\(path).buffer.size", "a disk buffer has at least 1MiB")
+        }
+        guard let folder = self.settings.server.dataFolder else {
+            self.report(
+                "\(path).buffer.type", "a disk buffer needs a folder",
+                hint: "server: { data: /var/lib/linkspan }")
+            return nil
+        }
+        return "\(folder)/buffers/\(Self.folderName(rule.name))"
+    }
+
+    private static let smallestDiskBuffer = 1 << 20
+
+    /// Two bridges never share a folder, whatever their names.
+    static func folderName(_ name: String) -> String {
+        var folder = ""
+        for byte in name.utf8 {
+            let character = Character(Unicode.Scalar(byte))
+            if character.isASCII, character.isLetter || character.isNumber || "-_".contains(character) {
+                folder.append(character)
+            } else {
+                folder += "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+            }
+        }
+        return folder
     }
 
     private mutating func transit(of rule: BridgeRule, _ path: String) -> UInt64 {

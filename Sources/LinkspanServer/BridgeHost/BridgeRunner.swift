@@ -51,13 +51,14 @@ final class BridgeRunner: Sendable {
     /// Changes the egress state, then wakes the bridge if there is work that it waits for.
     @discardableResult
     func update<Result: Sendable>(_ body: (inout EgressState) -> Result) -> Result {
-        let (result, wake) = self.egress.withLock { state in
+        let (result, wake, storage) = self.egress.withLock { state in
             let result = body(&state)
             // Under the lock, so that the last word is the latest.
             if let isFull = state.takePressureChange() { self.pressure.set(self.plan.index, isFull) }
-            return (result, state.takeDueWake())
+            return (result, state.takeDueWake(), state.buffer.hasStorageWork ? state.storage : nil)
         }
         wake?()
+        storage?.raise()
         return result
     }
 
@@ -193,7 +194,7 @@ final class BridgeRunner: Sendable {
                 bufferedBytes: state.buffer.usedBytes, interestCount: state.interest.count,
                 rejectedFilters: state.interest.rejected.count, refusedInterest: state.interest.refusedCount,
                 strayTickets: state.buffer.strayTickets, probe: state.probes?.report(at: now),
-                occupancy: state.occupancyReport)
+                occupancy: state.occupancyReport, storage: state.buffer.storage)
         }
     }
 }
@@ -203,6 +204,8 @@ struct EgressState: Sendable {
     var buffer: EgressBuffer
     var interest: InterestTable
     var link: LinkRecord
+    /// Wakes the thread of the disk buffer, while there is one.
+    var storage: WakeSignal?
     /// Names the conversation under way; calls of earlier ones are ignored.
     var conversation: UInt64 = 0
     var isStopped = false

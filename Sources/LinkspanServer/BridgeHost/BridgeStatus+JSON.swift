@@ -16,7 +16,17 @@ extension BridgeStatus {
         json.put("},\"ingress\":{")
         json.putCounts(self.ingress.counts, isFirst: true)
         json.putReasons("refused", self.ingress.refused)
-        json.put("}}")
+        json.put("}")
+        if let storage = self.storage {
+            json.put(",\"buffer\":{\"state\":")
+            json.putJSONString(storage.state)
+            json.putCounts([
+                ("recovered", self.egress.recovered), ("unwritten", UInt64(storage.unwritten)),
+                ("failures", storage.problemCount),
+            ])
+            json.put("}")
+        }
+        json.put("}")
     }
 }
 

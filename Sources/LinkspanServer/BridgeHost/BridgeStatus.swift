@@ -37,7 +37,7 @@ public struct BridgeStatus: Sendable {
     public var failures: UInt64
     public var egress: EgressLedger
     public var ingress: IngressLedger
-    /// Payload bytes waiting and in flight, plus 64 per message.
+    /// Payload bytes waiting and in flight, plus 64 per message; of a disk buffer, bytes of its files and of what waits to be written.
     public var bufferedBytes: Int
     /// Filters wanted at the upstream, lingering ones included.
     public var interestCount: Int
@@ -51,6 +51,8 @@ public struct BridgeStatus: Sendable {
     public var probe: ProbeReport?
     /// What became of mirrored subscriptions; nil when the rule does not mirror them both ways.
     public var occupancy: OccupancyReport?
+    /// Of the disk buffer; nil for a buffer in memory.
+    public var storage: StorageStatus?
 
     /// Whether readiness need not wait for it.
     public var isReady: Bool { self.state == .up && (self.probe?.isGood ?? true) }
