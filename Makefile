@@ -1,7 +1,7 @@
 # Two commands are enough: `make run` and `make test`. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test integration lint format sanitize fuzz check clean
+.PHONY: help run build test integration lint format sanitize fuzz bench check clean
 
 strict := --explicit-target-dependency-import-check error
 
@@ -14,6 +14,7 @@ help:
 	@echo "make integration  run the integration tests only"
 	@echo "make sanitize     run the tests that need no broker under the thread sanitizer"
 	@echo "make fuzz         feed the codec random bytes for a minute (SECONDS=... for longer)"
+	@echo "make bench        compare with the yardstick and other servers, and write docs/benchmarks.md (SHORT=1: two minutes)"
 	@echo "make lint         check the style"
 	@echo "make format       apply the style"
 	@echo "make check        lint and test: what a change must pass"
@@ -45,6 +46,9 @@ sanitize:
 
 fuzz:
 	@Scripts/fuzz.sh $(or $(SECONDS),60)
+
+bench:
+	@Scripts/bench.sh $(if $(SHORT),--short) $(ARGS)
 
 check: lint test
 

@@ -35,6 +35,7 @@ let package = Package(
     name: "linkspan",
     products: [
         .executable(name: "linkspan", targets: ["linkspan"]),
+        .executable(name: "linkspan-bench", targets: ["linkspan-bench"]),
         .library(name: "LinkspanServer", targets: ["LinkspanServer"]),
         .library(name: "LinkspanCommand", targets: ["LinkspanCommand"]),
         .library(name: "LinkspanBridgeKit", targets: ["LinkspanBridgeKit"]),
@@ -139,6 +140,20 @@ let package = Package(
             name: "PrivateChannels",
             dependencies: ["LinkspanServer", "LinkspanCore", "LinkspanBridgeKit", "LinkspanWire", logging],
             path: "Examples/PrivateChannels", exclude: ["server.js"], swiftSettings: strict),
+
+        // Measures the program and its bridges beside the least that can be done, and beside other servers.
+        .target(name: "CLinkspanFloor"),
+        .target(
+            name: "LinkspanBench",
+            dependencies: [
+                "LinkspanWire", "LinkspanCore", "LinkspanBridgeKit", "CLinkspanFloor", "CLinkspanLinux",
+                "CLinkspanMosquitto", "CLinkspanHiredis", "CLinkspanRabbitMQ", nioCore, arguments,
+            ], swiftSettings: strict),
+        .executableTarget(name: "linkspan-bench", dependencies: ["LinkspanBench"], swiftSettings: strict),
+        .testTarget(
+            name: "LinkspanBenchTests",
+            dependencies: ["LinkspanBench", "TestSupport", "linkspan", "linkspan-bench"],
+            swiftSettings: strict),
 
         .testTarget(
             name: "LinkspanWireTests", dependencies: ["LinkspanWire", "TestSupport"],

@@ -1,7 +1,8 @@
 #!/bin/bash
-# install.sh [run|test]: installs the Debian packages that are missing, and only those.
+# install.sh [run|test|only PACKAGE...]: installs the Debian packages that are missing, and only those.
 #   run   what building and running needs, with mosquitto as the default broker
 #   test  also the other brokers and the tools of the tests
+#   only  these
 # No service is started: a broker on its default port is the business of whoever runs this machine.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -16,7 +17,8 @@ case ${1:-run} in
         # Where Python came from elsewhere it may bring venv and pip itself.
         python3 -c 'import venv, ensurepip' 2> /dev/null || packages+=(python3 python3-venv)
         ;;
-    *) fail "usage: Scripts/install.sh [run|test]" ;;
+    only) packages=("${@:2}") services=("${@:2}") ;;
+    *) fail "usage: Scripts/install.sh [run|test|only PACKAGE...]" ;;
 esac
 
 missing=()

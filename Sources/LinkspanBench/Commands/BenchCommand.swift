@@ -1,0 +1,20 @@
+internal import ArgumentParser
+internal import Glibc
+
+/// The program `linkspan-bench`, as a library.
+public enum LinkspanBenchmark {
+    /// Runs the command that the arguments of the process name, and exits with its status.
+    public static func run() async -> Never {
+        signal(SIGPIPE, SIG_IGN)
+        await BenchCommand.main()
+        exit(0)
+    }
+}
+
+struct BenchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "linkspan-bench",
+        abstract: "Measures a Linkspan server beside the least that can be done, and beside other servers.",
+        subcommands: [CompareCommand.self, LoadCommand.self, FloorCommand.self, CodecCommand.self],
+        defaultSubcommand: CompareCommand.self)
+}

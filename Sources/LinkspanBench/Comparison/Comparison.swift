@@ -1,0 +1,100 @@
+/// Runs rows over contenders, in turns, so that slow changes of the machine meet all of them.
+struct Comparison: Sendable {
+    let tools: Tools
+    let cores: Cores
+    let rounds: Int
+    let measured: Duration
+    /// Told what goes on, for people who wait.
+    let note: @Sendable (String) -> Void
+
+    func run(_ row: Row) async -> RowOutcome {
+        var outcome = RowOutcome(row)
+        do {
+            let folder = try ScratchFolder()
+            let present = row.contenders.filter { $0.absence == nil }
+            var servers: [RunningServer] = []
+            if !row.needsFreshServers {
+                servers = try present.map { try $0.start(self.tools, folder, cores: self.cores) }
+            }
+            for round in 0..<min(self.rounds, row.mostRounds) {
+                // Forwards and backwards in turns: whoever comes first has no lasting advantage.
+                for contender in round % 2 == 0 ? present : present.reversed() {
+                    let server =
+                        try servers.first { $0.contender == contender }
+                        ?? contender.start(self.tools, folder, cores: self.cores)
+                    await self.run(row, server, &outcome)
+                }
+            }
+        } catch {
+            outcome.failures.append("\(error)")
+        }
+        return outcome
+    }
+
+    private func run(_ row: Row, _ server: RunningServer, _ outcome: inout RowOutcome) async {
+        do {
+            let (values, faults) = try await self.values(row, server)
+            outcome.add(values, faults, of: server.contender)
+            let words = zip(row.measures, values).map { "\($0.measure.words) \($1?.short ?? "-")" }
+            let complaint = faults.isClean ? "" : "  \(faults)"
+            self.note("  \(server.contender.rawValue): \(words.joined(separator: ", "))\(complaint)")
+        } catch {
+            outcome.failures.append("\(server.contender.rawValue): \(error)")
+            self.note("  \(server.contender.rawValue): \(error)")
+        }
+    }
+
+    private func values(_ row: Row, _ server: RunningServer) async throws -> ([Double?], Faults) {
+        var plan = LoadPlan(dialect: server.contender.dialect, port: server.port)
+        plan.cores = self.cores.generator
+        plan.threads = min(2, max(1, self.cores.generator.count))
+        plan.measured = self.measured
+        let meter = server.process.meter
+        switch row.scenario {
+        case .traffic(let adjust):
+            adjust(&plan)
+            plan.threads = min(plan.threads, max(1, self.cores.generator.count))
+            let result = try await LoadGenerator(plan).measure(meter)
+            return (row.measures.map { result.value($0.measure) }, result.faults)
+        case .storm(let count):
+            plan.subscribersPerChannel = count
+            let before = meter.nanoseconds
+            _ = try await LoadGenerator(plan).connectAll {}
+            let spent = Double(meter.nanoseconds - before) / 1000
+            return ([spent / Double(count + 1)], Faults())
+        case .idle(let count, let span):
+            plan.subscribersPerChannel = count
+            let before = meter.residentBytes
+            let readings = Readings()
+            _ = try await LoadGenerator(plan).connectAll {
+                try await Task.sleep(for: .milliseconds(300))
+                readings.note(bytes: meter.residentBytes, nanoseconds: meter.nanoseconds)
+                try await Task.sleep(for: span)
+                readings.note(bytes: meter.residentBytes, nanoseconds: meter.nanoseconds)
+            }
+            let (bytes, nanoseconds) = readings.growth(from: before)
+            let percent = Double(nanoseconds) / Double(span.nanoseconds) * 100
+            let values = row.measures.map { $0.measure == .corePercent ? percent : Double(bytes) / Double(count + 1) }
+            return (values, Faults())
+        }
+    }
+}
+
+extension Row {
+    /// Memory that an earlier run left in a server would hide what this one needs.
+    fileprivate var needsFreshServers: Bool {
+        if case .idle = self.scenario { true } else { false }
+    }
+}
+
+extension LoadResult {
+    func value(_ measure: Measure) -> Double? {
+        switch measure {
+        case .serverMicrosecondsPerMessage: self.microsecondsPerMessage
+        case .latencyMedianMicroseconds: self.latencyMedian.map { $0 / 1000 }
+        case .latency99Microseconds: self.latency99.map { $0 / 1000 }
+        case .messagesPerSecond: Double(self.delivered) / self.seconds
+        case .serverMicrosecondsPerConnection, .bytesPerConnection, .corePercent: nil
+        }
+    }
+}

@@ -1,0 +1,113 @@
+/// One line of the comparison: a scenario, who takes part, and what is looked at.
+struct Row: Sendable {
+    enum Scenario: Sendable {
+        case traffic(@Sendable (inout LoadPlan) -> Void)
+        /// So many connections until they are subscribed, as fast as they can.
+        case storm(Int)
+        /// So many subscribed connections that do nothing, in a fresh server: memory, and CPU for so long after a pause.
+        case idle(Int, Duration)
+    }
+
+    /// For the command line and JSON.
+    var name: String
+    var title: String
+    var scenario: Scenario
+    var reference: Contender
+    var contenders: [Contender]
+    /// With the goal of ours for each; nil where there is none.
+    var measures: [(measure: Measure, goal: Goal?)]
+    /// For rows that take long.
+    var mostRounds = Int.max
+
+    /// The rows between clients and one server.
+    static func all(isShort: Bool) -> [Row] {
+        let peers = Contender.peers
+        let idle = isShort ? 2000 : 9000
+        return [
+            Row.fanOut(window: 1, .floorEach, 1.15), Row.fanOut(window: 16, .floorBatch, 1.25),
+            Row.fanOut(window: 64, .floorBatch, 1.25),
+            Row(
+                name: "channels-1", title: "1,000 channels, one publisher and one subscriber each",
+                scenario: .traffic { plan in plan.channels = 1000 },
+                reference: .floorEach, contenders: [.floorEach, .linkspan] + peers,
+                measures: [(.serverMicrosecondsPerMessage, .atMostTimes(1.3))]),
+            Row(
+                name: "channels-10", title: "1,000 channels of 10 subscribers, all publishing",
+                scenario: .traffic { plan in
+                    plan.channels = isShort ? 200 : 800
+                    plan.subscribersPerChannel = 10
+                }, reference: .floorEach, contenders: [.floorEach, .linkspan],
+                measures: [(.serverMicrosecondsPerMessage, .atMostTimes(1.3))]),
+            Row(
+                name: "steady", title: "1 to 1,000 at 20 messages/s: 20,000 deliveries/s",
+                scenario: .traffic { plan in
+                    plan.subscribersPerChannel = 1000
+                    plan.pace = .perSecond(20)
+                    plan.measured *= 2
+                }, reference: .floorEach, contenders: [.floorEach, .linkspan] + (isShort ? [] : peers),
+                measures: [
+                    (.latency99Microseconds, .atMostTimes(1.3)), (.serverMicrosecondsPerMessage, .atMostTimes(1.3)),
+                ]),
+            Row(
+                name: "ping-pong", title: "1 to 1 at 200 messages/s",
+                scenario: .traffic { plan in
+                    plan.pace = .perSecond(200)
+                    plan.threads = 1
+                }, reference: .floorEach, contenders: [.floorEach, .linkspan] + peers,
+                measures: [(.latencyMedianMicroseconds, .atMostTimes(1.2))]),
+            Row.ingest(128), Row.ingest(1024),
+            Row(
+                name: "acknowledged", title: "publishes that are each acknowledged, no subscriber",
+                scenario: .traffic { plan in
+                    plan.channels = 100
+                    plan.subscribersPerChannel = 0
+                    plan.pace = .window(8)
+                    plan.completion = .acknowledgement(every: 1)
+                }, reference: .floorEach, contenders: [.floorEach, .linkspan],
+                measures: [(.serverMicrosecondsPerMessage, .atMostTimes(2))]),
+            Row(
+                name: "storm", title: "connections, until each is subscribed", scenario: .storm(isShort ? 1000 : 3000),
+                reference: .floorEach, contenders: [.floorEach, .linkspan] + peers,
+                measures: [(.serverMicrosecondsPerConnection, .atMostTimes(2.5))]),
+            Row(
+                name: "idle-memory", title: "\(UInt64(idle).grouped) subscribed connections that do nothing",
+                scenario: .idle(idle, .milliseconds(200)),
+                reference: .floorEach, contenders: [.floorEach, .linkspan] + peers,
+                measures: [(.bytesPerConnection, .atMost(4096))]),
+            Row(
+                name: "idle-cpu", title: "the same, pings every 8 s",
+                scenario: .idle(idle, isShort ? .seconds(2) : .seconds(8)),
+                reference: .linkspan, contenders: [.linkspan],
+                measures: [(.corePercent, .atMost(3))], mostRounds: 3),
+            Row(
+                name: "two-loops", title: "1 to 1,000 with two event loops on two cores",
+                scenario: .traffic { plan in plan.subscribersPerChannel = 1000 },
+                reference: .linkspan, contenders: [.linkspan, .linkspanTwoLoops],
+                measures: [(.messagesPerSecond, .atLeastTimes(1.8))]),
+        ]
+    }
+
+    private static func fanOut(window: Int, _ floor: Contender, _ goal: Double) -> Row {
+        Row(
+            name: "fan-out-\(window)",
+            title: "1 to 1,000, " + (window == 1 ? "one message at a time" : "\(window) messages under way"),
+            scenario: .traffic { plan in
+                plan.subscribersPerChannel = 1000
+                plan.pace = .window(window)
+            }, reference: floor, contenders: [floor, .linkspan] + Contender.peers,
+            measures: [(.serverMicrosecondsPerMessage, .atMostTimes(goal))])
+    }
+
+    private static func ingest(_ size: Int) -> Row {
+        Row(
+            name: "ingest-\(size)", title: "publishes without a subscriber, \(UInt64(size).grouped) bytes",
+            scenario: .traffic { plan in
+                plan.channels = 100
+                plan.subscribersPerChannel = 0
+                plan.payloadSize = size
+                plan.pace = .window(64)
+                plan.completion = .acknowledgement(every: 64)
+            }, reference: .floorEach, contenders: [.floorEach, .linkspan],
+            measures: [(.serverMicrosecondsPerMessage, .atMostTimes(2))])
+    }
+}

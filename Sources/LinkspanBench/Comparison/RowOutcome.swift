@@ -1,0 +1,63 @@
+/// All values of one row.
+struct RowOutcome: Sendable {
+    let name: String
+    let title: String
+    let reference: String
+    let contenders: [String]
+    let measures: [(measure: Measure, goal: Goal?)]
+    /// Whose goals these are.
+    let ours: String
+    /// By contender, then measure: one value for each run.
+    private(set) var values: [String: [[Double]]] = [:]
+    private(set) var faults = Faults()
+    var failures: [String] = []
+
+    init(
+        name: String, title: String, reference: String, ours: String, contenders: [String],
+        measures: [(measure: Measure, goal: Goal?)]
+    ) {
+        self.name = name
+        self.title = title
+        self.reference = reference
+        self.ours = ours
+        self.contenders = contenders
+        self.measures = measures
+    }
+
+    init(_ row: Row) {
+        let ours: Contender = row.contenders.contains(.linkspanTwoLoops) ? .linkspanTwoLoops : .linkspan
+        self.init(
+            name: row.name, title: row.title, reference: row.reference.rawValue, ours: ours.rawValue,
+            contenders: row.contenders.map(\.rawValue), measures: row.measures)
+    }
+
+    mutating func add(_ values: [Double?], _ faults: Faults, of contender: Contender) {
+        self.add(values, faults, of: contender.rawValue)
+    }
+
+    mutating func add(_ values: [Double?], _ faults: Faults, of contender: String) {
+        self.faults += faults
+        for (index, value) in values.enumerated() {
+            guard let value else { continue }
+            self.values[contender, default: self.measures.map { _ in [] }][index].append(value)
+        }
+    }
+
+    func median(_ contender: String, _ index: Int) -> Double? {
+        self.values[contender].flatMap { LinkspanBench.median($0[index]) }
+    }
+
+    /// To the reference; a ratio of medians.
+    func ratio(_ contender: String, _ index: Int) -> Double? {
+        guard let value = self.median(contender, index), let reference = self.median(self.reference, index),
+            reference > 0
+        else { return nil }
+        return value / reference
+    }
+
+    /// Whether our goal is met; nil without goal or value.
+    func isGoalMet(_ index: Int) -> Bool? {
+        guard let goal = self.measures[index].goal, let value = self.median(self.ours, index) else { return nil }
+        return goal.isMet(value: value, reference: self.median(self.reference, index))
+    }
+}

@@ -1,0 +1,34 @@
+internal import CLinkspanFloor
+
+/// Which cores do what, so that the server measured has one to itself where there are enough.
+struct Cores: Sendable {
+    /// Of the server that is measured.
+    var server: [Int]
+    /// Of a broker between two processes that are measured.
+    var broker: [Int]
+    /// Of the load generator.
+    var generator: [Int]
+
+    /// Splits what this process may run on.
+    static func split() -> Cores {
+        let all = Self.allowed()
+        switch all.count {
+        case 0, 1: return Cores(server: [], broker: [], generator: [])
+        case 2: return Cores(server: [all[0]], broker: [all[1]], generator: [all[1]])
+        case 3: return Cores(server: [all[0]], broker: [all[2]], generator: [all[1], all[2]])
+        default: return Cores(server: [all[0]], broker: [all[1]], generator: [all[2], all[3]])
+        }
+    }
+
+    static func allowed() -> [Int] {
+        var cores = [Int32](repeating: 0, count: 1024)
+        let count = linkspan_cores(&cores, cores.count)
+        return cores.prefix(count).map { Int($0) }
+    }
+
+    /// Keeps the calling thread, and the processes that it starts, on these cores; none leaves everything as it is.
+    static func pin(to cores: [Int]) {
+        guard !cores.isEmpty else { return }
+        linkspan_pin(cores.map { Int32($0) }, cores.count)
+    }
+}

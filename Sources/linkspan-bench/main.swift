@@ -1,0 +1,3 @@
+import LinkspanBench
+
+await LinkspanBenchmark.run()

@@ -1,0 +1,75 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import LinkspanBench
+
+/// The generator against the yardstick and the server, as processes.
+struct LoadTests {
+    /// Where the build has put the programs: beside the bundle of the tests.
+    private static let programs: String = {
+        let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+        return (tests as NSString).deletingLastPathComponent
+    }()
+
+    private func floor(_ faults: String...) throws -> (ServerProcess, UInt16, ScratchFolder) {
+        let folder = try ScratchFolder()
+        let port = try Loopback.freePort()
+        let process = try ServerProcess(
+            ["\(Self.programs)/linkspan-bench", "floor", "--port", "\(port)"] + faults, cores: [],
+            log: folder.file("floor.log"))
+        try process.awaitPort(port, within: .seconds(60))
+        return (process, port, folder)
+    }
+
+    /// A hundred messages and more to each of three subscribers, however slow the machine is.
+    private func plan(_ port: UInt16) -> LoadPlan {
+        var plan = LoadPlan(dialect: .socketCluster, port: port)
+        plan.subscribersPerChannel = 3
+        plan.pace = .perSecond(1000)
+        plan.warmUp = .milliseconds(100)
+        plan.measured = .milliseconds(100)
+        return plan
+    }
+
+    @Test func `an orderly server is clean, and every publish is delivered`() async throws {
+        let (process, port, folder) = try self.floor()
+        defer { withExtendedLifetime((process, folder)) {} }
+        let result = try await LoadGenerator(self.plan(port)).measure(process.meter)
+        #expect(result.faults.isClean)
+        #expect(result.delivered > 0 && result.serverNanoseconds > 0)
+    }
+
+    @Test(arguments: ["drop", "repeat", "swap", "corrupt"])
+    func `a server with a fault is found out`(fault: String) async throws {
+        let (process, port, folder) = try self.floor("--\(fault)-every", "10")
+        defer { withExtendedLifetime((process, folder)) {} }
+        var plan = self.plan(port)
+        plan.drainLimit = .seconds(1)
+        let result = try await LoadGenerator(plan).measure(process.meter)
+        let faults = result.faults
+        let seen = [
+            "drop": faults.lost, "repeat": faults.repeated, "swap": faults.reordered, "corrupt": faults.damaged,
+        ]
+        #expect(try #require(seen[fault]) > 0)
+    }
+
+    @Test func `a row compares the server with the yardstick`() async throws {
+        let tools = Tools(linkspan: "\(Self.programs)/linkspan", bench: "\(Self.programs)/linkspan-bench")
+        let comparison = Comparison(
+            tools: tools, cores: Cores(server: [], broker: [], generator: []), rounds: 1, measured: .milliseconds(100),
+            note: { _ in })
+        let row = Row(
+            name: "smoke", title: "10 channels of 10 subscribers",
+            scenario: .traffic { plan in
+                plan.channels = 10
+                plan.subscribersPerChannel = 10
+                plan.pace = .window(4)
+            }, reference: .floorEach, contenders: [.floorEach, .linkspan],
+            measures: [(.serverMicrosecondsPerMessage, nil), (.messagesPerSecond, nil)])
+        let outcome = await comparison.run(row)
+        #expect(outcome.failures == [])
+        #expect(outcome.faults.isClean)
+        #expect(outcome.ratio("linkspan", 0) != nil)
+    }
+}
