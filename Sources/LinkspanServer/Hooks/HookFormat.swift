@@ -163,7 +163,9 @@ struct HookAnswer: Sendable, Hashable {
         guard let message = object.string("message") else { throw .malformed }
         var error = ProtocolError(name: object.string("name") ?? "Error", message: message)
         for (key, value) in object.members where key != "message" && key != "name" {
-            error.fields.append(ProtocolError.Field(key, .json(value)))
+            // Whoever closes a connection by the error reads its `statusCode` as a number.
+            error.fields.append(
+                ProtocolError.Field(key, Int64(value.description).map(ProtocolError.Value.integer) ?? .json(value)))
         }
         return error
     }

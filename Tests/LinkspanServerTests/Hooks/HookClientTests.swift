@@ -69,11 +69,15 @@ import Testing
     }
 
     @Test func `passes on the error of the service with its fields`() async throws {
-        try await self.withHook({ _ in .status(200, #"{"error":{"name":"AuthError","message":"Who?","left":2}}"#) }) {
+        try await self.withHook({ _ in
+            .status(200, #"{"error":{"name":"AuthError","message":"Who?","left":2,"why":"no"}}"#)
+        }) {
             _, client in
             let answer = try await client.ask(Self.request)
-            let left = ProtocolError.Field("left", .json(JSONText(alreadyValid: Array("2".utf8))))
-            #expect(answer.error == ProtocolError(name: "AuthError", message: "Who?", fields: [left]))
+            let fields = [
+                ProtocolError.Field("left", .integer(2)), .init("why", .json(JSONText(string: "no"))),
+            ]
+            #expect(answer.error == ProtocolError(name: "AuthError", message: "Who?", fields: fields))
         }
     }
 

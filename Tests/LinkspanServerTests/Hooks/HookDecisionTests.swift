@@ -55,6 +55,17 @@ import Testing
         }
     }
 
+    @Test func `closes a handshake with the code that the service names`() async throws {
+        try await self.withDecisions([.handshake]) { _ in
+            .status(200, #"{"error":{"name":"Denied","message":"Pay first","statusCode":4402}}"#)
+        } _: { _, _, address in
+            let client = try await RawClient.open(address)
+            try await client.send(##"{"event":"#handshake","data":{"authToken":null},"cid":1}"##)
+            #expect(try await client.nextText().contains(#""statusCode":4402"#))
+            #expect(try await client.closeCode() == 4402)
+        }
+    }
+
     @Test func `asks about subscriptions of its channels only`() async throws {
         try await self.withDecisions([.subscribe], channels: ["room/*"]) {
             $0.contains(#""channel":"room/1""#) ? .status(204) : Self.no
