@@ -210,7 +210,9 @@ let package = Package(
             ], exclude: ["Clients"], swiftSettings: strict),
         .testTarget(
             name: "LinkspanAuthTests",
-            dependencies: ["LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", jwtKit],
+            dependencies: [
+                "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "TestSupport", jwtKit,
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "LinkspanMQTTTests",

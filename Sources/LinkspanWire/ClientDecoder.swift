@@ -66,7 +66,7 @@ extension ClientPacket {
         case .unsubscribe:
             self = .unsubscribe(channel: fields.data.map { NameField($0, base: base) } ?? .missing, callID: callID)
         case .handshake:
-            self = .handshake(authToken: fields.inner.authToken?.unlessNull, callID: callID)
+            self = .handshake(authToken: fields.inner.authToken?.unlessFalsy(base: base), callID: callID)
         case .authenticate:
             self = .authenticate(token: fields.data?.unlessNull, callID: callID)
         case .removeAuthToken:

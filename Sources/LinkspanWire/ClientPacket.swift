@@ -10,7 +10,7 @@ public enum ClientMessage: Hashable, Sendable {
 /// What a client asks for. Reports facts and judges none: which of them end a connection or draw an error is up to the
 /// state machine.
 public enum ClientPacket: Hashable, Sendable {
-    /// `#handshake`. `authToken` is nil when absent or `null`, else any JSON value.
+    /// `#handshake`. `authToken` is nil when absent, `null`, `false`, 0 or empty, else any JSON value.
     case handshake(authToken: JSONValue?, callID: CallID?)
     /// `#authenticate`. `token` is nil when absent or `null`, else any JSON value.
     case authenticate(token: JSONValue?, callID: CallID?)

@@ -1,7 +1,7 @@
 /// Joins the packets that wait for one client into an array, which JavaScript clients take apart again.
 ///
 /// Works on the server frames that were made for the client anyway, JSON or MessagePack, so nothing that makes them has to know of it. Pings
-/// and pongs never wait; a close frame takes what waits along in front of it.
+/// and pongs never wait; a close frame, or a compressed one, takes what waits along in front of it.
 public struct FrameJoiner: Hashable, Sendable {
     /// Packets, with commas between them where they are JSON.
     private var packets: [UInt8] = []
@@ -56,14 +56,16 @@ public struct FrameJoiner: Hashable, Sendable {
             return send(frame)
         }
         let bytes = UnsafeRawBufferPointer(rebasing: frame[payload])
-        let packets: (bytes: UnsafeRawBufferPointer, count: Int)?
+        // RSV1 (RFC 7692, section 6).
+        let isCompressed = frame[0] & 0x40 != 0
+        var packets: (bytes: UnsafeRawBufferPointer, count: Int)?
         switch WebSocketOpcode(rawValue: frame[0] & 0x0F) {
+        case .close: self.sendArray(send)
+        // What is compressed already cannot be joined; it keeps its place.
+        case .text where isCompressed, .binary where isCompressed: self.sendArray(send)
         case .text: packets = Self.packets(ofText: bytes)
         case .binary: packets = Self.packets(ofBinary: bytes)
-        case .close:
-            self.sendArray(send)
-            packets = nil
-        case .continuation, .ping, .pong, nil: packets = nil
+        case .continuation, .ping, .pong, nil: break
         }
         guard let packets else { return send(frame) }
         let isBinary = frame[0] & 0x0F == WebSocketOpcode.binary.rawValue

@@ -100,6 +100,19 @@ extension JSONValue {
     }
 }
 
+extension JSONValue {
+    /// Nil for what JavaScript takes for false: `data.authToken || null` (`serversocket.js`).
+    func unlessFalsy(base: UnsafePointer<UInt8>) -> JSONValue? {
+        switch self.kind {
+        case .null: nil
+        case .boolean: base[self.range.lowerBound] == UInt8(ascii: "t") ? self : nil
+        case .string: self.string?.range.isEmpty == true ? nil : self
+        case .number: self.integer(base: base) == 0 ? nil : self
+        case .object, .array: self
+        }
+    }
+}
+
 extension JSONReader {
     func isTrue(_ value: JSONValue) -> Bool {
         value.kind == .boolean && self.base[value.range.lowerBound] == UInt8(ascii: "t")

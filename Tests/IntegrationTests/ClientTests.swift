@@ -3,10 +3,10 @@ internal import Testing
 
 /// Stock clients of both protocol generations, unmodified, on one port.
 struct ClientTests {
-    private static let impatient = "  timing: { ping_interval: 500ms, ping_timeout: 1s }"
+    private static let impatient = "  timing: { ping_interval: 500ms, ping_timeout: 5s }"
 
     @Test
-    func `the Python clients of both generations share a channel and stay past three ping timeouts`() async throws {
+    func `10: the Python clients of both generations share a channel and stay past three ping timeouts`() async throws {
         let instance = try await Instance("one", server: Self.impatient)
         let clients = try ["v1", "v2"].map { generation in
             try ChildProcess(
@@ -21,12 +21,12 @@ struct ClientTests {
             }
         }
 
-        // A witness counts the pings: one each 500 ms, so seven of them are past three timeouts.
+        // A witness counts the pings: one each 500 ms, so 32 of them are past three timeouts.
         let witness = try Checker()
         try await witness.open("witness", instance.url)
         try await witness.subscribe("witness", ["news"])
         var mark = witness.mark
-        for _ in 1...7 {
+        for _ in 1...32 {
             _ = try await witness.event("ping", of: "witness", from: mark)
             mark = witness.mark
         }
@@ -43,6 +43,43 @@ struct ClientTests {
         }
         for client in clients { try await client.stop() }
         try await instance.stop()
+    }
+
+    @Test func `36: the Python clients of both generations return to a server that was killed, and to their channels`()
+        async throws
+    {
+        let instance = try await Instance("one")
+        let clients = try ["v1", "v2"].map { generation in
+            try ChildProcess(
+                Clients.python(generation),
+                [Clients.path("stock_client.py"), "--return", instance.url, "news", "from \(generation)"])
+        }
+        for client in clients {
+            _ = try await client.output.first(within: .seconds(60), "published") { $0.contains(#""published""#) }
+        }
+        let marks = clients.map(\.output.count)
+        instance.process.signal(9)
+        _ = try await instance.process.exit()
+        let again = try await Instance("one", port: instance.port)
+
+        // The library subscribes before it tells that it is open, and what one connection sends is handled in order.
+        for (index, client) in clients.enumerated() {
+            _ = try await client.output.first(from: marks[index], within: .seconds(60), "open") {
+                $0.contains(#""open""#)
+            }
+            client.send("{\"own\":\(index)}\n")
+            _ = try await client.output.first(from: marks[index], within: .seconds(60), "its own message") {
+                $0.contains(#""own": \#(index)"#)
+            }
+        }
+        clients[0].send("{\"both\":true}\n")
+        for (index, client) in clients.enumerated() {
+            _ = try await client.output.first(from: marks[index], within: .seconds(60), "the message to both") {
+                $0.contains(#""both": true"#)
+            }
+        }
+        for client in clients { try await client.stop() }
+        try await again.stop()
     }
 
     @Test(arguments: [1, 2])

@@ -4,7 +4,7 @@ internal import TestSupport
 /// What an instance is configured with, as its `bridges.yaml` says it.
 struct InstanceConfiguration {
     let name: String
-    let port = TestPorts.next()
+    var port = TestPorts.next()
     /// The lines below `brokers:`, indented by two.
     var brokers = ""
     /// The lines below `bridges:`, indented by two.
@@ -42,13 +42,16 @@ final class Instance: Sendable {
     let process: ChildProcess
 
     /// Starts `linkspan serve` and returns when it accepts clients. The parameters are those of ``InstanceConfiguration``.
-    /// - Parameter fileBlocks: 1024 bytes each that a file of the process may have (`ulimit -f`).
+    /// - Parameters:
+    ///   - fileBlocks: 1024 bytes each that a file of the process may have (`ulimit -f`).
+    ///   - oldPort: of an instance that has ended and whose place this one takes.
     init(
         _ name: String, brokers: String = "", bridges: String = "", server: String = "", clients: String = "",
-        top: String = "", fileBlocks: Int? = nil
+        top: String = "", fileBlocks: Int? = nil, port oldPort: Int? = nil
     ) async throws {
-        let configuration = InstanceConfiguration(
+        var configuration = InstanceConfiguration(
             name: name, brokers: brokers, bridges: bridges, server: server, clients: clients, top: top)
+        if let oldPort { configuration.port = oldPort }
         let port = configuration.port
         let folder = try TestFolder("instance-\(name)")
         let file = try folder.write(configuration.text, to: "bridges.yaml")

@@ -3,6 +3,7 @@ import LinkspanBridgeKit
 import LinkspanCore
 import LinkspanServer
 import LinkspanWire
+import TestSupport
 import Testing
 
 @Suite struct `The keys of a server` {
@@ -125,6 +126,61 @@ import Testing
         let set = #"{"keys":[{"kty":"EC","crv":"P-256","kid":"ec1","x":"\#(Self.jwkX)","y":"\#(Self.jwkY)"}]}"#
         let keys = try await self.keys { $0.verifyKeys = [TokenKey(.keySet(Secret(set)))] }
         #expect(try keys.verify(Self.jwkToken, now: 1_300_000_000).isObject)
+    }
+
+    @Test(arguments: ForeignTokens.tokens.keys.sorted())
+    func `verify what another implementation signed, by every algorithm, and nothing that was changed`(
+        name: String
+    ) async throws {
+        let keys = try await self.keys { $0.verifyKeys = [TokenKey(.keySet(Secret(ForeignTokens.keySet)))] }
+        let token = try #require(ForeignTokens.tokens[name])
+        #expect(try keys.verify(token, now: self.now).string("sub") == "ann")
+        let parts = token.split(separator: ".")
+        let payload = String(decoding: Base64URL.encode(Array(#"{"sub":"eve"}"#.utf8)), as: UTF8.self)
+        #expect(self.refusal(keys, "\(parts[0]).\(payload).\(parts[2])") == .problem(.wrongSignature))
+        #expect(self.refusal(keys, "\(parts[0]).\(parts[1]).\(parts[2].dropLast(4))") == .problem(.wrongSignature))
+        let others = try await self.keys {
+            $0.verifyKeys = [TokenKey(.keySet(Secret(ForeignTokens.keySet)))]
+            $0.algorithms = [name == "HS256" ? "HS384" : "HS256"]
+        }
+        #expect(self.refusal(others, token) == .problem(.wrongAlgorithm))
+    }
+
+    @Test func `of a set are for their alg and use, and what is unknown takes nothing from the others`() async throws {
+        let oct = try #require(ForeignTokens.keys["oct"])
+        let token = try #require(ForeignTokens.tokens["HS256"])
+        func refusal(_ keys: String...) async throws -> TokenRefusal? {
+            let set = #"{"keys":[\#(keys.joined(separator: ","))]}"#
+            return self.refusal(try await self.keys { $0.verifyKeys = [TokenKey(.keySet(Secret(set)))] }, token)
+        }
+        func changed(_ member: String) -> String { #"{\#(member),"# + oct.dropFirst() }
+        let strange = [
+            #"{"kty":"QUANTUM","kid":"oct","k":"AA"}"#, #"{"kid":"x"}"#, "7", "null", #"{"kty":"oct","k":"!"}"#,
+            #"{"kty":"oct","k":""}"#, #"{"kty":"RSA","alg":"RSA-OAEP-256","n":"AQAB","e":"AQAB"}"#,
+            #"{"kty":"EC","crv":"secp256k1","x":"AA","y":"AA"}"#,
+        ]
+        #expect(try await refusal(strange.joined(separator: ","), oct) == nil)
+        #expect(try await refusal(changed(#""alg":"HS256""#), changed(#""use":"sig""#)) == nil)
+        #expect(try await refusal(changed(#""key_ops":["verify"]"#)) == nil)
+        let p256 = try #require(ForeignTokens.keys["p256"])
+        for member in [#""alg":"HS512""#, #""use":"enc""#, #""key_ops":["wrapKey"]"#] {
+            #expect(try await refusal(changed(member), p256) != nil, "\(member)")
+        }
+    }
+
+    @Test func `of a set that has none for us are a problem that can be told`() throws {
+        func problem(_ text: String, _ algorithms: [String] = []) -> String? {
+            TokenKeys.problem(of: TokenKey(.keySet(Secret(text))), algorithms: algorithms)
+        }
+        #expect(problem(ForeignTokens.keySet) == nil)
+        #expect(problem("{}") == "no JSON Web Key Set")
+        #expect(problem(#"{"keys":[]}"#) == "the key set is empty")
+        #expect(problem(#"{"keys":[{"kty":"QUANTUM"}]}"#) == "no key of the set verifies tokens")
+        let oct = try #require(ForeignTokens.keys["oct"])
+        #expect(problem(#"{"keys":[\#(oct)]}"#, ["HS512"]) == nil)
+        #expect(
+            problem(#"{"keys":[\#(oct)]}"#, ["ES256"])
+                == "it is for HS256, HS384, HS512, and only ES256 are admitted")
     }
 
     @Test func `of others verify where no secret of ours could`() async throws {

@@ -162,7 +162,7 @@ struct AuthConfigTests {
             """),
         .init(
             "key set that is none", auth("key_set: /run/secrets/jwt"),
-            "bridges.yaml:3:11: server.auth: key_set: no JSON Web Key Set of RSA and EC keys"),
+            "bridges.yaml:3:11: server.auth: key_set: no JSON Web Key Set"),
         .init(
             "empty key set", auth("key_set: /etc/empty.json"),
             "bridges.yaml:3:11: server.auth: key_set: the key set is empty"),

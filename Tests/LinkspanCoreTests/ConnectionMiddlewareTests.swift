@@ -15,7 +15,11 @@ import Testing
 
         var first = ConnectionConversation(.v1)
         first.handshakeBlock = Self.error
-        #expect(first.hears(Self.handshake) == [#"{"rid":1,\#(error),"data":{"code":4008}}"#, "close 4008"])
+        #expect(
+            first.hears(Self.handshake) == [
+                #"{"rid":1,\#(error),"data":{"code":4008}}"#, ##"{"event":"#disconnect","data":{"code":4008}}"##,
+                "close 4008",
+            ])
     }
 
     @Test func `the error of a blocked handshake may name the close code`() {

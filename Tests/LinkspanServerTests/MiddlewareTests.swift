@@ -83,8 +83,8 @@ import Testing
                     let extra = choice == .v1 ? #","data":{"code":\#(code)}"# : ""
                     #expect(try await client.nextText() == #"{"rid":1,"error":\#(error)\#(extra)}"#)
                     if choice == .v1 {
-                        // Release 14 announces a close to whom it has opened the connection for, which is nobody yet.
-                        #expect(!client.texts.contains { $0.contains("#disconnect") })
+                        #expect(
+                            try await client.nextText() == ##"{"event":"#disconnect","data":{"code":\##(code)}}"##)
                     }
                     #expect(try await client.closeCode() == code)
                 }

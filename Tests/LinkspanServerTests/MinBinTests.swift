@@ -35,7 +35,7 @@ import Testing
         }
     }
 
-    @Test func `clients of both codecs and both protocols share a channel on one port`() async throws {
+    @Test func `20: clients of both codecs and both protocols share a channel on one port`() async throws {
         try await withServer({
             $0.timing.pingInterval = .milliseconds(200)
             $0.timing.pingTimeoutDisabled = false

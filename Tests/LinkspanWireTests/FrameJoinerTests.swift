@@ -63,6 +63,15 @@ import Testing
         }
     }
 
+    @Test func `hands on what is compressed, behind what waits`() {
+        var joiner = FrameJoiner()
+        var compressed: [UInt8] = []
+        WebSocketFrameHeader(opcode: .text, payloadLength: 2, isCompressed: true).encode(into: &compressed)
+        compressed += [UInt8(ascii: "{"), UInt8(ascii: "}")]
+        #expect(self.passed(Self.text("{}"), compressed, by: &joiner) == [Self.text("[{}]"), compressed])
+        #expect(joiner.takeArray() == nil)
+    }
+
     @Test func `keeps what is JSON apart from what is not`() {
         var joiner = FrameJoiner()
         #expect(

@@ -10,12 +10,12 @@ public struct CompactToken: Sendable, Hashable {
     public let claims: TokenClaims
 
     /// - Throws: ``ProtocolError/TokenProblem/malformed`` unless there are three parts, else `undecodable`, `unsigned`: the order in
-    ///   which jsonwebtoken looks.
+    ///   which jsonwebtoken looks. A token with critical extensions is undecodable: none is known here (RFC 7515, section 4.1.11).
     public init(parsing text: String) throws(TokenRefusal) {
         let parts = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         guard parts.count == 3 else { throw .problem(.malformed) }
         guard let header = Base64URL.decode(parts[0]).flatMap(TokenClaims.init(json:)), header.isObject,
-            let algorithm = header.string("alg"),
+            let algorithm = header.string("alg"), header.value(named: "crit") == nil,
             let claims = Base64URL.decode(parts[1]).flatMap(TokenClaims.init(json:))
         else { throw .problem(.undecodable) }
         guard !parts[2].isEmpty else { throw .problem(.unsigned) }

@@ -157,7 +157,9 @@ public struct ConnectionStateMachine: Sendable {
     public mutating func closeBegan(
         _ code: CloseCode, reason: String = "", at now: NIODeadline, rules: ConnectionRules
     ) -> PacketToClient? {
-        let isAnnounced = self.phase == .open && self.liveness.dialect == .v1
+        // Not to a client that has shown by its first message that it does not speak the protocol.
+        let isAnnounced =
+            self.phase != .closing && self.liveness.dialect == .v1 && code != .messageBeforeHandshake
         self.phase = .closing
         self.liveness.closeBegan(at: now, rules: rules)
         return isAnnounced ? .disconnect(code: code, data: reason.isEmpty ? nil : JSONText(string: reason)) : nil

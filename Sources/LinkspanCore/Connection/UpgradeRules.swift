@@ -35,7 +35,8 @@ public struct UpgradeRefusal: Sendable, Hashable {
         self.fields = fields
     }
 
-    public static let badRequest = UpgradeRefusal(status: 400, reason: "Bad Request", body: "Bad Request")
+    public static let badRequest = UpgradeRefusal(
+        status: 400, reason: "Bad Request", body: "Bad Request", contentType: "text/html")
     public static let headTooLarge = UpgradeRefusal(
         status: 431, reason: "Request Header Fields Too Large", body: "Request Header Fields Too Large")
     public static let full = UpgradeRefusal(

@@ -27,6 +27,7 @@ final class TokenJudge: Sendable {
     func judge(_ token: JSONValue?, in text: RawSpan, now: Int64) throws(TokenRefusal) -> TokenClaims {
         guard let token else { throw .problem(.missing) }
         guard let slice = token.string else { throw .notString }
+        guard !slice.range.isEmpty else { throw .problem(.missing) }
         guard let keys = self.keys.withLock({ $0 }) else { throw .problem(.wrongSignature) }
         let claims = try keys.verify(slice.string(in: text), now: Double(now))
         guard !self.revocations.withLock({ $0.refuses(claims) }) else { throw .revoked }

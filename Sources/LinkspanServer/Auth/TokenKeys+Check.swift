@@ -1,4 +1,3 @@
-internal import Foundation
 internal import JWTKit
 internal import LinkspanBridgeKit
 public import LinkspanCore
@@ -19,13 +18,8 @@ extension TokenKeys {
             }
             return Self.problem(of: [family], names)
         case .keySet(let text):
-            let set: JWKS
-            do {
-                set = try JSONDecoder().decode(JWKS.self, from: Data(text.value.utf8))
-            } catch {
-                return "no JSON Web Key Set of RSA and EC keys"
-            }
-            return set.keys.isEmpty ? "the key set is empty" : Self.problem(of: set.keys.compactMap(Self.family), names)
+            guard let set = try? KeySet(text.value) else { return "no JSON Web Key Set" }
+            return set.hasKeys ? Self.problem(of: set.keys.map(\.algorithms), names) : "the key set is empty"
         }
     }
 
@@ -49,26 +43,15 @@ extension TokenKeys {
         return nil
     }
 
-    private static func family(of key: JWK) -> [String]? {
-        if let algorithm = key.algorithm { return [algorithm.rawValue] }
-        if key.keyType == .rsa { return Self.rsaAlgorithms }
-        return switch key.curve {
-        case .ecdsa(.p256): ["ES256"]
-        case .ecdsa(.p384): ["ES384"]
-        case .ecdsa(.p521): ["ES512"]
-        default: nil
-        }
-    }
-
     private static func problem(of families: [[String]], _ names: [String]) -> String? {
         let served = Set(families.flatMap(\.self))
         guard !names.contains(where: served.contains) else { return nil }
         return served.isEmpty
-            ? "no key of the set is RSA, P-256, P-384 or P-521"
+            ? "no key of the set verifies tokens"
             : "it is for \(Self.list(Self.allAlgorithms.filter(served.contains))), and only \(Self.list(names)) are admitted"
     }
 
     private static func list(_ names: [String]) -> String { names.joined(separator: ", ") }
 
-    private static let rsaAlgorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]
+    static let rsaAlgorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]
 }

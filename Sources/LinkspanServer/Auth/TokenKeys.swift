@@ -129,7 +129,9 @@ extension TokenKeys {
         case .secret(let secret):
             var made: [VerifyKey] = []
             for name in names where name.hasPrefix("HS") {
-                made.append(VerifyKey(identifier: key.identifier, algorithm: try await Self.hmac(secret.value, name)))
+                made.append(
+                    VerifyKey(
+                        identifier: key.identifier, algorithm: try await Self.hmac(Array(secret.value.utf8), name)))
             }
             return made
         case .pem(let pem):
@@ -141,7 +143,7 @@ extension TokenKeys {
         }
     }
 
-    static func hmac(_ secret: String, _ name: String) async throws -> any JWTAlgorithm {
+    static func hmac(_ secret: [UInt8], _ name: String) async throws -> any JWTAlgorithm {
         let digest: DigestAlgorithm =
             switch name {
             case "HS256": .sha256
@@ -150,7 +152,7 @@ extension TokenKeys {
             }
         // The library admits no secret shorter than the digest, SocketCluster does. HMAC itself fills short keys with zeros
         // (RFC 2104, section 2), so filling them here changes no signature.
-        var key = Data(secret.utf8)
+        var key = Data(secret)
         if key.count < 64 { key.append(Data(repeating: 0, count: 64 - key.count)) }
         return try await JWTKeyCollection().add(hmac: HMACKey(from: key), digestAlgorithm: digest).getKey()
     }
@@ -207,29 +209,38 @@ extension TokenKeys {
         return await collection.add(ecdsa: key)
     }
 
-    /// Keys of a set without an `alg` of their own serve the algorithms that their type allows.
     private static func keySet(_ text: String, _ names: [String]) async throws -> [VerifyKey] {
-        let set: JWKS
+        let set: KeySet
         do {
-            set = try JSONDecoder().decode(JWKS.self, from: Data(text.utf8))
+            set = try KeySet(text)
         } catch {
-            throw TokenKeyError("the key set is no JSON Web Key Set: \(error)")
+            // What the decoder says may quote the key.
+            throw TokenKeyError("the key set is no JSON Web Key Set")
         }
         var made: [VerifyKey] = []
         for key in set.keys {
-            for name in names {
-                var variant = key
-                if let own = key.algorithm, own.rawValue != name { continue }
-                variant.algorithm = JWK.Algorithm(rawValue: name)
-                guard variant.algorithm != nil, let collection = try? await JWTKeyCollection().add(jwk: variant),
-                    let algorithm = try? await collection.getKey(for: key.keyIdentifier, alg: name),
-                    algorithm.name == name
-                else { continue }
-                made.append(VerifyKey(identifier: key.keyIdentifier?.string, algorithm: algorithm))
+            for name in names where key.algorithms.contains(name) {
+                guard let algorithm = try await Self.algorithm(of: key, name) else { continue }
+                made.append(VerifyKey(identifier: key.identifier, algorithm: algorithm))
             }
         }
         guard !made.isEmpty else { throw TokenKeyError("no key of the key set fits \(names.joined(separator: ", "))") }
         return made
+    }
+
+    /// Nil when the key is broken.
+    private static func algorithm(of key: KeySet.Key, _ name: String) async throws -> (any JWTAlgorithm)? {
+        switch key.material {
+        case .octets(let octets): return try await Self.hmac(octets, name)
+        case .pair(var pair):
+            pair.algorithm = JWK.Algorithm(rawValue: name)
+            // The library looks its keys up by an identifier only.
+            pair.keyIdentifier = pair.keyIdentifier ?? JWKIdentifier(string: "")
+            guard let collection = try? await JWTKeyCollection().add(jwk: pair),
+                let algorithm = try? await collection.getKey(for: pair.keyIdentifier, alg: name)
+            else { return nil }
+            return algorithm.name == name ? algorithm : nil
+        }
     }
 }
 

@@ -10,7 +10,7 @@ struct HookSignature: Sendable {
     private let algorithm: any JWTAlgorithm
 
     init(secret: Secret) async throws {
-        self.algorithm = try await TokenKeys.hmac(secret.value, "HS256")
+        self.algorithm = try await TokenKeys.hmac(Array(secret.value.utf8), "HS256")
     }
 
     /// In lower-case hexadecimal.

@@ -1,7 +1,10 @@
 """Runs the unmodified socketclusterclient of PyPI: it connects, subscribes, publishes a greeting, and shows what it
 meets, one JSON object per line.
 
-    stock_client.py URL CHANNEL GREETING        lines on standard input are then published as well, as JSON
+    stock_client.py [--return] URL CHANNEL GREETING
+                                lines on standard input are then published as well, as JSON
+
+With --return it connects again when the connection is lost, and subscribes again, as the library does it.
 """
 
 import json
@@ -33,18 +36,28 @@ def connected(client):
 def authenticated(client, is_authenticated):
     # The library calls this with the answer to its handshake. It notes whom an answer is for only after it has sent the
     # question, so questions are safe to ask in this thread alone, which is the one that reads the answers.
+    global is_known
     tell(event="open", authenticated=is_authenticated)
+    if is_known:
+        return  # The library has subscribed again by itself.
+    is_known = True
     client.onchannel(channel, lambda name, data: tell(event="message", channel=name, data=data))
     client.subscribeack(channel, subscribed)
 
 
 def subscribed(name, error, _):
+    global is_greeted
+    if is_greeted:
+        return  # An answer on a later connection that has the number of this one.
+    is_greeted = True
     tell(event="subscribed", channel=name, error=error)
     client.publishack(channel, {"greeting": greeting}, lambda name, error, _: tell(event="published", error=error))
     threading.Thread(target=publish, args=(client, channel), daemon=True).start()
 
 
-url, channel, greeting = sys.argv[1:4]
+is_known = is_greeted = False
+returns = sys.argv[1] == "--return"
+url, channel, greeting = sys.argv[1 + returns :]
 client = Socketcluster.socket(url)
 client.setBasicListener(
     connected,
@@ -52,5 +65,6 @@ client.setBasicListener(
     lambda client, error: tell(event="failed", reason=str(error)),
 )
 client.setAuthenticationListener(lambda client, token: None, authenticated)
-client.setreconnection(False)
+client.setreconnection(returns)
+client.setdelay(1)
 client.connect()

@@ -1,3 +1,4 @@
+import LinkspanBridgeKit
 import LinkspanCore
 import LinkspanServer
 import LinkspanWire
@@ -48,6 +49,11 @@ import Testing
         Case(
             what: "wrong signature", token: { try await Self.signed(Self.bob, secret: "another") },
             error: (Self.invalid, "invalid signature", "")),
+        // {"alg":"HS256","crit":["b64"],"b64":false}: an extension that must not be passed over.
+        Case(
+            what: "a critical extension",
+            token: { #""eyJhbGciOiJIUzI1NiIsImNyaXQiOlsiYjY0Il0sImI2NCI6ZmFsc2V9.e30.AAAA""# },
+            error: (Self.invalid, "invalid token", "")),
         Case(what: "one part", token: { #""nonsense""# }, error: (Self.invalid, "jwt malformed", "")),
         Case(what: "three parts of nothing", token: { #""a.b.c""# }, error: (Self.invalid, "invalid token", "")),
         Case(
@@ -88,9 +94,11 @@ import Testing
         }
     }
 
-    private static let null = Case(what: "null", token: { "null" }, error: (Self.invalid, "jwt must be provided", ""))
+    private static let missing = ["null", "\"\""].map { token in
+        Case(what: token, token: { token }, error: (Self.invalid, "jwt must be provided", ""))
+    }
 
-    @Test(arguments: bothProtocols, cases + [null])
+    @Test(arguments: bothProtocols, cases + missing)
     func `28: a token in #authenticate is judged by the table, and a bad one is taken back`(
         choice: ProtocolChoice, token: Case
     ) async throws {
@@ -110,6 +118,54 @@ import Testing
                 try await client.expects(Self.removal(choice))
             }
             try await client.expectsNothing()
+        }
+    }
+
+    @Test(arguments: bothProtocols)
+    func `28: a token is believed by whichever algorithm a key of the set is for`(choice: ProtocolChoice) async throws {
+        try await withConversation(
+            choice,
+            {
+                $0.auth.verifyKeys = [TokenKey(.keySet(Secret(ForeignTokens.keySet)))]
+                $0.permissions = [PermissionRule(channels: "{sub}", subscribe: .everyone, publish: .authenticated)]
+            }
+        ) { client, _, address in
+            for (_, token) in ForeignTokens.tokens.sorted(by: { $0.key < $1.key }) {
+                let (_, answer) = try await RawClient.shaking(address, token: token)
+                #expect(answer.hasSuffix(#""isAuthenticated":true}}"#), "\(answer)")
+                #expect(
+                    try await client.authenticate(token)
+                        == #"{"rid":9,"data":{"isAuthenticated":true,"authError":null}}"#)
+                try await client.publish("ann", "1", callID: 5)
+                try await client.expects(#"{"rid":5}"#)
+                try await client.send(##"{"event":"#removeAuthToken"}"##)
+            }
+        }
+    }
+
+    @Test(arguments: bothProtocols)
+    func `28: an authenticated client that shows a bad token is so no longer, and a good one makes it so again`(
+        choice: ProtocolChoice
+    ) async throws {
+        try await withConversation(
+            choice,
+            {
+                $0.auth = TestTokens.settings
+                $0.permissions = [PermissionRule(channels: "foo", subscribe: .everyone, publish: .authenticated)]
+            }
+        ) { client, _, _ in
+            let isAuthenticated = #"{"rid":9,"data":{"isAuthenticated":true,"authError":null}}"#
+            let good = try await TestTokens.make(#""username":"bob""# + TestTokens.forever)
+            #expect(try await client.authenticate(good) == isAuthenticated)
+            try await client.publish("foo", "1", callID: 5)
+            try await client.expects(#"{"rid":5}"#)
+            _ = try await client.authenticate("nonsense")
+            _ = try await client.nextText("the other half of the answer")
+            try await client.publish("foo", "1", callID: 6)
+            try await client.expects(failure(6, "InvalidActionError", "No permission to publish on channel: foo"))
+            #expect(try await client.authenticate(good) == isAuthenticated)
+            try await client.publish("foo", "1", callID: 7)
+            try await client.expects(#"{"rid":7}"#)
         }
     }
 

@@ -28,6 +28,7 @@ import Testing
             for path in ["/", "/socketcluster/more", "/other/", "/SOCKETCLUSTER/"] {
                 let response = try await self.answer(address, path: path)
                 #expect(response.hasPrefix("HTTP/1.1 400 Bad Request\r\n"), "\(path)")
+                #expect(response.contains("\r\nContent-Type: text/html\r\n"))
                 #expect(response.hasSuffix("\r\n\r\nBad Request"))
             }
             let offered = try await self.answer(address, fields: "Sec-WebSocket-Protocol: aaa,bbb\r\n")
@@ -73,6 +74,13 @@ import Testing
             try await third.send(##"{"event":"#handshake","cid":3}"##)
             let thirdID = try await third.expectsHandshake(callID: 3)
             #expect(Set([firstID, secondID, thirdID]).count == 3)
+            // What is as good as no token in JavaScript is none.
+            for token in ["\"\"", "false", "0"] {
+                let client = try await RawClient.open(address)
+                try await client.send(##"{"event":"#handshake","data":{"authToken":\##(token)},"cid":4}"##)
+                try await client.expectsHandshake(callID: 4)
+                try await client.expectsNothing()
+            }
         }
     }
 
@@ -106,6 +114,7 @@ import Testing
             $0.timing.handshakeTimeout = .seconds(2)
         }) { _, address in
             let client = try await RawClient.open(address)
+            if choice == .v1 { try await client.expects(##"{"event":"#disconnect","data":{"code":4005}}"##) }
             try await client.expectsClose(4005)
         }
     }
@@ -157,6 +166,25 @@ import Testing
             try await client.expects(#"{"rid":3}"#)
             try await subscriber.expects(RawClient.delivery("news", #""early""#))
             try await client.shakesHands(callID: 4)
+        }
+    }
+
+    @Test(arguments: bothProtocols)
+    func `36: what a client had queued follows its handshake and subscriptions, and is handled after them`(
+        choice: ProtocolChoice
+    ) async throws {
+        try await withServer({ $0.protocolChoice = choice }) { _, address in
+            let client = try await RawClient.open(address)
+            let channels = ["a", "b"]
+            try await client.send(
+                all: [##"{"event":"#handshake","data":{"authToken":null},"cid":57}"##]
+                    + channels.enumerated().map { index, name in
+                        ##"{"event":"#subscribe","data":{"channel":"\##(name)"},"cid":\##(58 + index)}"##
+                    } + channels.map { RawClient.publish($0, #""queued""#) })
+            try await client.expectsHandshake(callID: 57)
+            for callID in [58, 59] { try await client.expects(#"{"rid":\#(callID)}"#) }
+            let came = [try await client.nextText(), try await client.nextText()]
+            #expect(Set(came) == Set(channels.map { RawClient.delivery($0, #""queued""#) }))
         }
     }
 
