@@ -1,4 +1,5 @@
 internal import Hummingbird
+public import LinkspanBridgeKit
 public import LinkspanCore
 public import LinkspanServer
 public import Logging
@@ -14,6 +15,7 @@ public struct OperatorPort: Service {
     private let settings: OperatorSettings
     private let limits: LimitSettings
     private let snapshot: @Sendable () -> OperatorSnapshot
+    private let routes: @Sendable (ChannelName) -> [ChannelRoute]
     private let broker: Broker
     private let revoke: @Sendable (RevokedParty) async -> Int
     private let logger: Logger
@@ -28,16 +30,19 @@ public struct OperatorPort: Service {
     ///   - limits: bound what is published here as they bound what clients publish.
     ///   - revoke: refuses the tokens of a party from now on, closes its connections, and says how many.
     ///   - snapshot: called for each request, on any thread.
+    ///   - routes: what the bridges do with a channel.
     ///   - listening: called once, with where it listens.
     public init(
         settings: OperatorSettings, limits: LimitSettings, broker: Broker, logger: Logger,
         revoke: @escaping @Sendable (RevokedParty) async -> Int,
         snapshot: @escaping @Sendable () -> OperatorSnapshot,
+        routes: @escaping @Sendable (ChannelName) -> [ChannelRoute] = { _ in [] },
         listening: @escaping @Sendable (SocketAddress) -> Void = { _ in }
     ) {
         self.settings = settings
         self.limits = limits
         self.snapshot = snapshot
+        self.routes = routes
         self.revoke = revoke
         self.broker = broker
         self.logger = logger
@@ -54,7 +59,7 @@ public struct OperatorPort: Service {
         let application = Application(
             router: OperatorRoutes(
                 key: self.settings.key, limits: self.limits, broker: self.broker, revoke: self.revoke,
-                snapshot: self.snapshot
+                snapshot: self.snapshot, routes: self.routes
             ).router,
             server: .http1(configuration: .init(idleTimeout: Self.idleLimit)),
             configuration: ApplicationConfiguration(

@@ -13,6 +13,7 @@ struct OperatorRoutes: Sendable {
     let broker: Broker
     let revoke: @Sendable (RevokedParty) async -> Int
     let snapshot: @Sendable () -> OperatorSnapshot
+    let routes: @Sendable (ChannelName) -> [ChannelRoute]
 
     /// Beside the data, the body of a publish has a channel and some punctuation.
     private var bodyLimit: Int { self.limits.messageBytes + 2 * self.limits.channelNameBytes + 64 }
@@ -31,6 +32,10 @@ struct OperatorRoutes: Sendable {
         router.get("metrics") { request, _ in
             guard self.admits(request) else { return Self.keyNeeded }
             return Self.text(.ok, MetricsText(self.snapshot()).text, type: MetricsText.contentType)
+        }
+        router.get("explain") { request, _ in
+            guard self.admits(request) else { return Self.keyNeeded }
+            return try self.explain(request)
         }
         router.post("publish") { request, _ in
             guard self.admits(request) else { return Self.keyNeeded }
@@ -63,6 +68,17 @@ struct OperatorRoutes: Sendable {
             difference |= Int(expected[index] ^ (index < offered.count ? offered[index] : 0))
         }
         return difference == 0
+    }
+
+    private func explain(_ request: Request) throws -> Response {
+        guard let name = request.uri.queryParameters["channel"].map(String.init) else {
+            return Self.problem(.badRequest, "the query has no channel")
+        }
+        guard name.utf8.count <= self.limits.channelNameBytes else {
+            return Self.problem(.badRequest, "channel is longer than \(self.limits.channelNameBytes) bytes")
+        }
+        let channel = ChannelName(name)
+        return Self.json(.ok, try ExplainReport(channel, self.routes(channel)).json())
     }
 
     private func publish(_ request: Request) async -> Response {

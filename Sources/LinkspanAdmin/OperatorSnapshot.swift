@@ -32,10 +32,20 @@ public struct OperatorSnapshot: Sendable {
     }
 
     /// What keeps the instance from being ready: `client port`, `instance id` while another instance uses it, and the required bridges
-    /// through which messages are not known to pass.
+    /// through which messages are not known to pass. Of a bridge with several brokers one is enough.
     public var awaited: [String] {
         (self.isListening ? [] : ["client port"]) + (self.hasDuplicates ? ["instance id"] : [])
-            + self.bridges.filter { $0.isRequired && !$0.isReady }.map { "bridge \($0.name)" }
+            + self.awaitedBridges.map { "bridge \($0)" }
+    }
+
+    private var awaitedBridges: [String] {
+        var ready: [String: Bool] = [:]
+        var names: [String] = []
+        for bridge in self.bridges where bridge.isRequired {
+            if ready[bridge.declaration] == nil { names.append(bridge.declaration) }
+            ready[bridge.declaration, default: false] = ready[bridge.declaration, default: false] || bridge.isReady
+        }
+        return names.filter { ready[$0] == false }
     }
 
     /// Whether another instance with our id was heard of late.

@@ -1,5 +1,5 @@
 internal import AsyncHTTPClient
-internal import LinkspanBridgeKit
+public import LinkspanBridgeKit
 public import LinkspanCore
 internal import NIOCore
 internal import NIOHTTP1
@@ -38,7 +38,29 @@ public struct StatusQuestion: Sendable {
 
     /// - Returns: the JSON of a ``StatusReport``.
     public func ask() async throws(Failure) -> [UInt8] {
-        var request = HTTPClientRequest(url: "http://\(self.address)/status")
+        try await self.ask("status")
+    }
+
+    /// - Returns: the JSON of an ``ExplainReport``.
+    public func explain(_ channel: ChannelName) async throws(Failure) -> [UInt8] {
+        try await self.ask("explain?channel=\(Self.escaped(channel.string))")
+    }
+
+    /// For a query: everything but letters and digits of ASCII as `%XX`.
+    private static func escaped(_ text: String) -> String {
+        text.utf8.reduce(into: "") { result, byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"):
+                result.unicodeScalars.append(Unicode.Scalar(byte))
+            default:
+                result += (byte < 16 ? "%0" : "%") + String(byte, radix: 16, uppercase: true)
+            }
+        }
+    }
+
+    private func ask(_ question: String) async throws(Failure) -> [UInt8] {
+        var request = HTTPClientRequest(url: "http://\(self.address)/\(question)")
         request.headers.add(name: "Authorization", value: "Bearer \(self.key)")
         let status: HTTPResponseStatus
         let body: [UInt8]

@@ -2,11 +2,12 @@ import AsyncHTTPClient
 import LinkspanAdmin
 import LinkspanBridgeKit
 import LinkspanCore
-import LinkspanServer
 import Logging
 import NIOCore
 import NIOHTTP1
 import Testing
+
+@testable import LinkspanServer
 
 /// A real port on loopback, asked over HTTP.
 struct OperatorPortTests {
@@ -17,7 +18,7 @@ struct OperatorPortTests {
             let live = try await Self.ask(url, "live", key: nil)
             #expect(live.status == .ok)
             #expect(try await Self.ask(url, "ready", key: nil).status == .ok)
-            for path in ["status", "metrics"] {
+            for path in ["status", "metrics", "explain?channel=a"] {
                 for key in [nil, "", Self.key + "0", String(Self.key.dropLast()), Self.key.uppercased()] {
                     #expect(try await Self.ask(url, path, key: key).status == .unauthorized)
                 }
@@ -43,6 +44,26 @@ struct OperatorPortTests {
             let status = try await Self.ask(url, "status").body
             #expect(try StatusReport(json: Array(status.utf8)) == StatusReport(snapshot))
             #expect(try await Self.ask(url, "metrics").body == MetricsText(snapshot).text)
+        }
+    }
+
+    @Test func `a channel is explained, whatever its name is`() async throws {
+        try await Self.serving(.with([])) { url, _ in
+            let answer = try await Self.ask(url, "explain?channel=a%2Fb%20%22%26%C3%A9")
+            let report = try ExplainReport(json: Array(answer.body.utf8))
+            #expect(report.channel == "a/b \"&é")
+            #expect(
+                report.text == """
+                    a/b "&é
+
+                    plant  mqtt hub
+                      name  sc/a/b "&é
+                      out   at_most_once, what is published here, and what comes by other, up to 4 hops
+                      in    no: direction out
+                    """)
+            #expect(try await Self.ask(url, "explain").status == .badRequest)
+            let long = String(repeating: "a", count: 2000)
+            #expect(try await Self.ask(url, "explain?channel=\(long)").status == .badRequest)
         }
     }
 
@@ -110,7 +131,15 @@ struct OperatorPortTests {
         limits.messageBytes = 1024
         return OperatorPort(
             settings: settings, limits: limits, broker: server.broker, logger: Self.quiet,
-            revoke: { await server.revoke($0) }, snapshot: { snapshot }, listening: listening)
+            revoke: { await server.revoke($0) }, snapshot: { snapshot },
+            routes: { channel in
+                [
+                    ChannelRoute(
+                        bridge: "plant", broker: "hub", kind: "mqtt", name: "sc/\(channel)", egress: .carried,
+                        ingress: .notCarried("direction out"), guarantee: .atMostOnce, interest: .always,
+                        carriesOnward: ["other"], maximumHops: 4, isMirrored: false)
+                ]
+            }, listening: listening)
     }
 
     private static func serving(

@@ -18,6 +18,58 @@ struct RenderingTests {
         }
     }
 
+    @Test func `a required bridge is waited for until its directions are proven`() {
+        func awaited(_ egress: ProbeState?, _ ingress: ProbeState?) -> [String] {
+            var bridge = BridgeStatus.busy("a", isRequired: true)
+            bridge.probe = .with(egress, ingress)
+            return OperatorSnapshot.with([bridge]).awaited
+        }
+        #expect(awaited(.proven, .proven) == [] && awaited(.assumed, nil) == [] && awaited(nil, .proven) == [])
+        for state in [ProbeState.suspect, .broken] {
+            #expect(awaited(state, .proven) == ["bridge a"] && awaited(nil, state) == ["bridge a"])
+        }
+    }
+
+    @Test func `of a bridge with several brokers one is enough`() {
+        let links = ["a@one", "a@two"].map { BridgeStatus.busy($0, isRequired: true) }
+        var broken = links
+        broken[0].state = .waiting
+        #expect(OperatorSnapshot.with(broken).awaited == [])
+        broken[1].probe = .with(.broken, .broken)
+        #expect(OperatorSnapshot.with(broken).awaited == ["bridge a"])
+    }
+
+    @Test func `an instance whose id is in use elsewhere is not ready`() {
+        var bridge = BridgeStatus.busy("a")
+        let twin = InstanceLife(instance: InstanceID("edge-1")!, epoch: 7, nonce: 0xAB)
+        bridge.probe = .with(.proven, .proven, duplicates: [twin])
+        let snapshot = OperatorSnapshot.with([bridge])
+        #expect(snapshot.awaited == ["instance id"])
+        #expect(Self.samples(of: snapshot)["linkspan_duplicate_instance"] == 1)
+        let text = StatusText(StatusReport(snapshot)).text
+        #expect(text.contains("\n  another instance uses this id, started 7 (ab)\n"))
+    }
+
+    @Test func `what probes have shown is in the metrics, the report and its text`() throws {
+        var bridge = BridgeStatus.busy("a")
+        bridge.probe = .with(.proven, .suspect)
+        let samples = Self.samples(of: .with([bridge]))
+        let labels = "bridge=\"a\",type=\"mqtt\""
+        #expect(samples["linkspan_bridge_proof{\(labels),direction=\"out\",state=\"proven\"}"] == 1)
+        #expect(samples["linkspan_bridge_proof{\(labels),direction=\"in\",state=\"proven\"}"] == 0)
+        #expect(samples["linkspan_bridge_proof{\(labels),direction=\"in\",state=\"suspect\"}"] == 1)
+        #expect(samples["linkspan_bridge_probe_round_trip_microseconds{\(labels)}"] == 1450)
+        #expect(samples["linkspan_bridge_peers{\(labels),state=\"proven\"}"] == 1)
+        #expect(samples["linkspan_bridge_probe_restarts_total{\(labels)}"] == 1)
+        let report = StatusReport(.with([bridge]))
+        #expect(try StatusReport(json: report.json()) == report)
+        let text = StatusText(report).text
+        #expect(text.contains("\n  proof  out proven  in suspect  1.4 ms  sent 9  returned 8  restarts 1\n"))
+        #expect(
+            text.contains(
+                "\n  peer  edge-2  hub  heard proven  hears us unknown  2.0 ms  last 1200 ms ago  missed 3\n"))
+    }
+
     @Test func `metrics show both sums of the ledger, and they hold`() throws {
         let samples = Self.samples(of: .with([.busy("plant")]))
         func value(_ name: String) -> Int {

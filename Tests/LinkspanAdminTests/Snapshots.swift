@@ -1,7 +1,7 @@
 import LinkspanAdmin
 import LinkspanBridgeKit
-import LinkspanCore
 
+@testable import LinkspanCore
 @testable import LinkspanServer
 
 extension BridgeStatus {
@@ -25,12 +25,26 @@ extension BridgeStatus {
         ingress.refused[.reserved] = 2
         ingress.held = 1
         return BridgeStatus(
-            name: name, kind: "mqtt", isRequired: isRequired, state: state, since: 1_700_000_000_000,
+            name: name, declaration: name.split(separator: "@").first.map(String.init) ?? name, kind: "mqtt",
+            isRequired: isRequired, state: state, since: 1_700_000_000_000,
             upstream: "mqtt://127.0.0.1:1883", facts: UpstreamFacts(product: "mosquitto 2"),
             lastError: state == .up ? nil : "no route\u{1B}[2J",
             retryDelay: state == .waiting ? .milliseconds(1500) : nil,
             connects: 7, failures: 8, egress: egress, ingress: ingress, bufferedBytes: 640, interestCount: 9,
             rejectedFilters: 1, refusedInterest: 0, strayTickets: 0)
+    }
+}
+
+extension ProbeReport {
+    static func with(_ egress: ProbeState?, _ ingress: ProbeState?, duplicates: [InstanceLife] = []) -> ProbeReport {
+        ProbeReport(
+            egress: egress, ingress: ingress, roundTrip: .microseconds(1450), sentCount: 9, returnedCount: 8,
+            restartCount: 1, ignoredCount: 0,
+            peers: [
+                ProbeReport.Peer(
+                    sender: ProbeSender(instance: InstanceID("edge-2")!, bridge: "hub"), epoch: 5,
+                    sinceHeard: .milliseconds(1200), heard: .proven, roundTrip: .milliseconds(2), missedCount: 3)
+            ], duplicates: duplicates)
     }
 }
 

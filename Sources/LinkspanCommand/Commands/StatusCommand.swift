@@ -25,15 +25,8 @@ struct StatusCommand: AsyncParsableCommand {
     private static let watchInterval = Duration.seconds(2)
 
     func run() async throws {
-        let flags = self.operatorPort.map {
-            ["server.operator.port": FlagOverride(name: "--operator-port", text: $0)]
-        }
-        let configuration = try self.source.load(flags: flags ?? [:])
-        guard let settings = configuration.settings.server.operatorPort else {
-            Terminal.printError("\(self.source.path): server.operator is not given, so there is no port to ask")
-            throw ExitStatus.configuration.exitCode
-        }
-        let question = StatusQuestion(settings)
+        let configuration = try self.source.load(operatorPort: self.operatorPort)
+        let question = StatusQuestion(try self.source.operatorSettings(of: configuration))
         do {
             var answer = try await question.ask()
             try self.show(answer)
@@ -62,8 +55,25 @@ struct StatusCommand: AsyncParsableCommand {
     }
 }
 
+extension ConfigurationOptions {
+    /// - Parameter operatorPort: what a flag says instead of `server.operator.port`.
+    func load(operatorPort: String?) throws -> Configuration {
+        let flags = operatorPort.map { ["server.operator.port": FlagOverride(name: "--operator-port", text: $0)] }
+        return try self.load(flags: flags ?? [:])
+    }
+
+    /// Whom to ask; tells when there is nobody.
+    func operatorSettings(of configuration: Configuration) throws -> OperatorSettings {
+        guard let settings = configuration.settings.server.operatorPort else {
+            Terminal.printError("\(self.path): server.operator is not given, so there is no port to ask")
+            throw ExitStatus.configuration.exitCode
+        }
+        return settings
+    }
+}
+
 extension StatusQuestion.Failure {
-    fileprivate var exitStatus: ExitStatus {
+    var exitStatus: ExitStatus {
         switch self.reason {
         case .unreachable: .unreachable
         case .timedOut: .timedOut

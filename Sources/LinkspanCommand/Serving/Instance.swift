@@ -58,13 +58,13 @@ struct Instance {
         let instance = self.settings.instance.id
         return OperatorPort(
             settings: settings, limits: self.settings.server.limits, broker: server.broker, logger: self.logger,
-            revoke: { await server.revoke($0) }
-        ) {
-            OperatorSnapshot(
-                version: LinkspanVersion.current, instance: instance, isListening: server.isListening,
-                counters: server.counters, bridges: host.statuses, hooks: server.hooks,
-                reloads: reloads.current, certificateEnds: server.certificateEnds)
-        }
+            revoke: { await server.revoke($0) },
+            snapshot: {
+                OperatorSnapshot(
+                    version: LinkspanVersion.current, instance: instance, isListening: server.isListening,
+                    counters: server.counters, bridges: host.statuses, hooks: server.hooks,
+                    reloads: reloads.current, certificateEnds: server.certificateEnds)
+            }, routes: { host.routes(of: $0) })
     }
 }
 

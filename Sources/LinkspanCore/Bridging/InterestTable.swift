@@ -44,6 +44,11 @@ public struct InterestTable: Sendable {
     /// Filters wanted, lingering ones included.
     public var count: Int { self.fixed.count + self.wantedCount }
 
+    /// Whether the upstream is asked for `name`, alone or as one of many.
+    public func covers(_ name: String) -> Bool {
+        self.names[UpstreamName(name)]?.isWanted == true || self.fixed.contains { $0.covers(.exact(name)) }
+    }
+
     public var hasChanges: Bool { !self.changed.isEmpty || (!self.fixedIsTold && !self.fixed.isEmpty) }
 
     // MARK: What the channels want

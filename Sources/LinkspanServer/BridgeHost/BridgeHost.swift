@@ -16,7 +16,7 @@ public final class BridgeHost: BridgePlane, Service {
     /// How long a bridge may take to say good-bye before it is left behind.
     private static let farewellLimit = Duration.seconds(3)
 
-    private let runners: [BridgeRunner]
+    let runners: [BridgeRunner]
     private let pressure = BackPressure()
     private let clock: HostClock
     private let logger: Logger

@@ -185,7 +185,8 @@ final class BridgeRunner: Sendable {
         let now = self.clock.now()
         return self.egress.withLock { state in
             BridgeStatus(
-                name: self.plan.rule.name, kind: self.plan.kind, isRequired: self.plan.rule.isRequired,
+                name: self.plan.rule.name, declaration: self.plan.rule.declaration, kind: self.plan.kind,
+                isRequired: self.plan.rule.isRequired,
                 state: state.link.state, since: state.link.since,
                 upstream: self.plan.urls[state.link.upstream].description,
                 facts: state.link.facts, lastError: state.link.lastError, retryDelay: state.link.retryDelay,

@@ -15,7 +15,10 @@ public enum BridgeState: String, Sendable, Hashable, CaseIterable {
 
 /// One bridge at one moment, for `/health`, status and metrics.
 public struct BridgeStatus: Sendable {
+    /// `name@broker` for each link of a bridge that has several brokers.
     public var name: String
+    /// The bridge that the link belongs to, as the configuration calls it.
+    public var declaration: String
     /// A ``Bridge/kind``.
     public var kind: String
     /// Whether `/ready` waits for it.
