@@ -37,7 +37,8 @@ struct LinkspanCommand: AsyncParsableCommand {
             "A channel server for SocketCluster clients that shares its channels through MQTT, Redis and AMQP brokers.",
         version: LinkspanVersion.current,
         subcommands: [
-            ServeCommand.self, CheckCommand.self, PublishCommand.self, SubscribeCommand.self, StatusCommand.self, ExplainCommand.self,
+            ServeCommand.self, CheckCommand.self, PublishCommand.self, SubscribeCommand.self, StatusCommand.self,
+            ExplainCommand.self,
             TokenCommand.self, VersionCommand.self,
         ])
 }
