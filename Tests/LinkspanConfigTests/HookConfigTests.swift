@@ -7,7 +7,9 @@ internal import Testing
 struct HookConfigTests {
     private static let secret = "0123456789abcdef0123456789abcdef"
     private static let auth = "server: { auth: { key: \"${file:/run/secrets/jwt}\" } }"
-    private static let files = ["/run/secrets/jwt": secret + "\n", "/run/secrets/hook": secret + "\n"]
+    private static let files = [
+        "/run/secrets/jwt": secret + "\n", "/run/secrets/hook": secret + "\n", "/etc/ca.pem": "",
+    ]
 
     @Test func `every key of a hook arrives, and their order stays`() throws {
         let hooks = try settings(
@@ -19,6 +21,7 @@ struct HookConfigTests {
               accounts:
                 url: http://127.0.0.1:9000
                 procedures: [ "account/*", logout ]
+                tls: { ca: /etc/ca.pem }
                 decides: [ handshake, publish ]
                 channels: [ "room/*" ]
                 unavailable: allow
@@ -36,6 +39,7 @@ struct HookConfigTests {
         zebra.procedures = ["login"]
         var accounts = HookSettings(name: "accounts", url: "http://127.0.0.1:9000")
         accounts.procedures = ["account/*", "logout"]
+        accounts.authorities = "/etc/ca.pem"
         accounts.decides = [.handshake, .publish]
         accounts.channels = ["room/*"]
         accounts.unavailable = .allow
@@ -117,7 +121,7 @@ struct HookConfigTests {
             """
             bridges.yaml:4:56: unknown key "retrys" in hook "a"
                 did you mean "retries"?  allowed: backoff, breaker, channels, concurrency, decides, procedures, queue, \
-            retries, secret, timeout, tokens, unavailable, url
+            retries, secret, timeout, tls, tokens, unavailable, url
             """),
         .init(
             "no globs", hook("url: \"http://127.0.0.1\", procedures: []"),
@@ -149,6 +153,9 @@ struct HookConfigTests {
         .init(
             "fragment", hook("url: \"http://login.example/a#b\", procedures: login"),
             "bridges.yaml:4:8: hook \"a\": url: a URL of a hook has no fragment, blank or special character"),
+        .init(
+            "authorities that are not there", hook("\(right), tls: { ca: /etc/other.pem }"),
+            "bridges.yaml:4:63: hook \"a\": tls.ca: cannot read /etc/other.pem: No such file or directory"),
         .init(
             "weak secret", hook("\(right), secret: \"${WORD:-hush}\""),
             """

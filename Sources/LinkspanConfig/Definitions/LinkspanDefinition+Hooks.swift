@@ -20,6 +20,7 @@ extension BlockDefinition {
                     "unavailable", .choice(HookFallback.allCases.map(\.rawValue)),
                     default: defaults.unavailable.rawValue,
                     "What holds for a decision while the service is not there."),
+                KeyDefinition("tls", .block(.hookTLS), "Certificates, for `https:`."),
                 KeyDefinition("secret", .secret, "Signs requests, so that the service knows who asks."),
                 KeyDefinition(
                     "tokens", .boolean, default: "\(defaults.givesTokens)", "Whether its answers may give tokens."),
@@ -40,6 +41,10 @@ extension BlockDefinition {
                 KeyDefinition("breaker", .block(.breaker), "When the service is left alone."),
             ])
     }
+
+    private static let hookTLS = BlockDefinition([
+        KeyDefinition("ca", .text(.filePath), "Authorities to trust (PEM) instead of the system's.")
+    ])
 
     private static var breaker: BlockDefinition {
         let defaults = HookSettings(name: "", url: "")

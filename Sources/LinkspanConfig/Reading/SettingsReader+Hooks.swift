@@ -33,6 +33,7 @@ extension SettingsReader {
             block.list("decides").map { Set($0.compactMap { HookDecision(rawValue: $0.value) }) } ?? hook.decides
         hook.channels = block.list("channels")?.map(\.value) ?? hook.channels
         hook.unavailable = block.choice("unavailable") ?? hook.unavailable
+        hook.authorities = self.authorities(in: block)
         hook.secret = self.hookSecret(in: block)
         hook.givesTokens = block.boolean("tokens") ?? hook.givesTokens
         hook.timeout = block.duration("timeout") ?? hook.timeout
@@ -87,6 +88,18 @@ extension SettingsReader {
                 hint: isCredential ? "let the service verify signatures: secret: \"${file:/path}\"" : error.hint)
             return nil
         }
+    }
+
+    /// Read here only to tell of a file that is not there.
+    private mutating func authorities(in block: ConfigBlock) -> String? {
+        let tls = block.block("tls")
+        guard let path = tls.text("ca") else { return nil }
+        do throws(FileProblem) {
+            _ = try self.readFile(path)
+        } catch {
+            self.report(tls.location(of: "ca"), "\(block.path.label): tls.ca: cannot read \(path): \(error.reason)")
+        }
+        return path
     }
 
     private mutating func hookSecret(in block: ConfigBlock) -> Secret? {

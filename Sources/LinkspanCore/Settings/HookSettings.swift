@@ -20,6 +20,8 @@ public struct HookSettings: Sendable, Hashable {
     public var name: String
     /// `http:` or `https:`.
     public var url: String
+    /// PEM file of the authorities to trust for `https:`; nil means the system's.
+    public var authorities: String?
     /// Globs of the procedures that it answers.
     public var procedures: [String] = []
     /// What it decides about.

@@ -4,6 +4,7 @@ internal import LinkspanWire
 internal import Logging
 internal import NIOCore
 internal import NIOHTTP1
+internal import NIOSSL
 internal import Synchronization
 
 /// Asks one service, within its limits. Safe on any thread.
@@ -57,6 +58,11 @@ final class HookClient: Sendable {
         configuration.redirectConfiguration = .disallow
         configuration.timeout.connect = TimeAmount(settings.timeout)
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = settings.concurrency
+        if let authorities = settings.authorities {
+            var tls = TLSConfiguration.makeClientConfiguration()
+            tls.trustRoots = .file(authorities)
+            configuration.tlsConfiguration = tls
+        }
         // Attempts are counted, and their pace is ours.
         configuration.connectionPool.retryConnectionEstablishment = false
         return configuration

@@ -20,9 +20,14 @@ final class Hooks: Sendable {
         let procedures = try settings.map { try $0.procedures.map(Glob.init) }
         let channels = try settings.map { try $0.channels.map(Glob.init) }
         var hooks: [Hook] = []
-        for (index, settings) in settings.enumerated() {
-            let client = try await HookClient(settings: settings, logger: logger)
-            hooks.append(Hook(client: client, procedures: procedures[index], channels: channels[index]))
+        do {
+            for (index, settings) in settings.enumerated() {
+                let client = try await HookClient(settings: settings, logger: logger)
+                hooks.append(Hook(client: client, procedures: procedures[index], channels: channels[index]))
+            }
+        } catch {
+            for hook in hooks { await hook.client.stop() }
+            throw error
         }
         self.hooks = hooks
     }

@@ -4,6 +4,7 @@ import LinkspanWire
 import Logging
 import NIOHTTP1
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import LinkspanServer
@@ -127,6 +128,26 @@ import Testing
         let client = try await HookClient(settings: HookSettings(name: "accounts", url: url), logger: .quiet)
         #expect(await self.failure(client) == .unreachable)
         await client.stop()
+    }
+
+    @Test func `asks over TLS only whom its authorities vouch for`() async throws {
+        let certificates = try await TestCertificates.make()
+        let files = CertificateFiles(certificate: certificates.server.certificate, key: certificates.server.key)
+        let context = try ServerCertificate(files).context
+        try await HookServer.with({ _, _ in .status(204) }, tls: context) { server in
+            for (authority, reason) in [
+                (certificates.authority, nil), (certificates.otherAuthority, HookFailure.unreachable),
+            ] {
+                var settings = HookSettings(name: "accounts", url: server.url)
+                settings.timeout = .seconds(60)
+                settings.authorities = authority
+                let client = try await HookClient(settings: settings, logger: .quiet)
+                let failure = await self.failure(client)
+                await client.stop()
+                #expect(failure == reason)
+            }
+            #expect(server.received.count == 1)
+        }
     }
 
     @Test func `takes no token from a service that may give none`() async throws {

@@ -1,6 +1,7 @@
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NIOSSL
 import Synchronization
 import TestSupport
 
@@ -21,13 +22,14 @@ final class HookServer: Sendable {
     }
 
     private let channel: any Channel
+    private let scheme: String
     private let log = EventLog<Request>()
     private let numbers = Mutex(0)
 
     /// In the order in which they came.
     var received: [Request] { self.log.events }
 
-    var url: String { "http://127.0.0.1:\(self.channel.localAddress?.port ?? 0)/hook" }
+    var url: String { "\(self.scheme)://127.0.0.1:\(self.channel.localAddress?.port ?? 0)/hook" }
 
     static func with(
         _ answers: @escaping @Sendable (_ index: Int) -> Answer, _ body: (HookServer) async throws -> Void
@@ -37,14 +39,17 @@ final class HookServer: Sendable {
 
     /// - Parameter answers: given the number of the request, from 0, and its body.
     static func with(
-        _ answers: @escaping @Sendable (_ index: Int, _ body: String) -> Answer,
+        _ answers: @escaping @Sendable (_ index: Int, _ body: String) -> Answer, tls: NIOSSLContext? = nil,
         _ body: (HookServer) async throws -> Void
     ) async throws {
         let box = Mutex<HookServer?>(nil)
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelInitializer { channel in
-                channel.pipeline.configureHTTPServerPipeline().flatMapThrowing {
-                    try channel.pipeline.syncOperations.addHandler(
+                channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
+                    try pipeline.configureHTTPServerPipeline()
+                    try pipeline.addHandler(
                         Handler { request in
                             guard let server = box.withLock({ $0 }) else { return .hangUp }
                             return answers(server.note(request), request.body)
@@ -52,7 +57,7 @@ final class HookServer: Sendable {
                 }
             }
             .bind(host: "127.0.0.1", port: 0).get()
-        let server = HookServer(channel: channel)
+        let server = HookServer(channel: channel, scheme: tls == nil ? "http" : "https")
         box.withLock { $0 = server }
         do {
             try await body(server)
@@ -63,8 +68,9 @@ final class HookServer: Sendable {
         try await channel.close()
     }
 
-    private init(channel: any Channel) {
+    private init(channel: any Channel, scheme: String) {
         self.channel = channel
+        self.scheme = scheme
     }
 
     /// Waits until so many requests came.
