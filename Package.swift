@@ -199,6 +199,18 @@ let package = Package(
             name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "TestSupportTests", dependencies: ["TestSupport"], swiftSettings: strict),
 
+        // Counts allocations, locks and system calls of a server in a process of its own.
+        .target(name: "CCounts", path: "Tests/CCounts"),
+        .executableTarget(
+            name: "linkspan-counts",
+            dependencies: [
+                "CCounts", "LinkspanServer", "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", nioCore, logging,
+            ],
+            path: "Tests/Counts", swiftSettings: strict),
+        .testTarget(
+            name: "CountTests", dependencies: ["TestSupport", "linkspan-counts"], path: "Tests/CountTests",
+            swiftSettings: strict),
+
         // Drives the built program and real brokers from outside; the dependency has it built.
         .testTarget(
             name: "IntegrationTests",
