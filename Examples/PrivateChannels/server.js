@@ -55,14 +55,17 @@ async function serveSend(socket) {
 
 async function serveLogout(socket) {
   for await (const request of socket.procedure("logout")) {
-    socket.kickOut(`private/${socket.authToken.username}`, "logged out")
-    socket.deauthenticate()
+    if (socket.authToken) {
+      socket.kickOut(`private/${socket.authToken.username}`, "logged out")
+      socket.deauthenticate()
+    }
     request.end()
   }
 }
 
 async function hearSeen(socket) {
   for await (const data of socket.receiver("seen")) {
+    if (!socket.authToken) continue
     agServer.exchange.transmitPublish("seen", { by: socket.authToken.username, text: data.text })
   }
 }

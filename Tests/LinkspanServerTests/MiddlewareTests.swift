@@ -470,7 +470,7 @@ import Testing
             try await client.subscribe("a")
             try await client.publish("a", "1", callID: 2)
             try await client.publish("a", "2", callID: 3)
-            while server.counters.deliveriesBlocked < 2 { await Task.yield() }
+            _ = try await eventually("two publishes blocked") { server.counters.deliveriesBlocked == 2 ? true : nil }
             #expect(server.counters.decisionsTimedOut == 2)
             gate.open()
             try await client.send(##"{"event":"#unsubscribe","data":"a","cid":4}"##)
