@@ -479,6 +479,38 @@ import Testing
         }
     }
 
+    @Test func `asks about the channels that it was told to ask about, and keeps the order with others`() async throws {
+        let channels = try [Glob("asked/*")]
+        try await self.withMiddleware { app in
+            app.middleware.channels = channels
+            app.middleware.actions = [.publishIn, .publishOut]
+            app.middleware.inbound = { action in
+                guard case .publishIn(_, let data) = action.kind else { return .allow }
+                return .replace(data: JSONText(string: "in \(data?.description ?? "")"))
+            }
+            app.middleware.outbound = { action in
+                await Task.yield()
+                return action.data?.description == #""in 2""# ? .block : .allow
+            }
+        } _: { _, address in
+            let subscriber = try await RawClient.ready(address)
+            for channel in ["asked/a", "free"] { try await subscriber.subscribe(channel) }
+            let publisher = try await RawClient.ready(address)
+            for number in 1...6 {
+                try await publisher.publish(number % 2 == 0 ? "asked/a" : "free", "\(number)", callID: number + 1)
+                // One channel after the other: owners of two have no order between them.
+                if number != 2 { _ = try await subscriber.nextText("publish \(number)") { $0.contains("\(number)") } }
+            }
+            #expect(
+                subscriber.texts.filter { $0.contains("#publish") }
+                    == [1, 3, 4, 5, 6].map { number in
+                        number % 2 == 0
+                            ? RawClient.delivery("asked/a", "\"in \(number)\"")
+                            : RawClient.delivery("free", "\(number)")
+                    })
+        }
+    }
+
     @Test func `closes a subscriber for which more waits than may, and nobody else`() async throws {
         let gate = Gate()
         try await self.withMiddleware { app in

@@ -34,7 +34,7 @@ public struct Middleware: Sendable {
     /// What is asked about; all else passes as if there were no middleware. A server that asks about subscriptions only
     /// publishes as fast as one that asks about nothing.
     public var actions = Set(MiddlewareActionType.allCases)
-    /// Channels whose subscriptions and publishes it is asked about; nil for all. Those of others pass at once.
+    /// Channels whose subscriptions and publishes it is asked about, inbound and outbound; nil for all. Those of others pass.
     public var channels: [Glob]?
     /// Longest wait for one decision. What is undecided then is blocked with `TimeoutError` and counted, the task cancelled.
     ///

@@ -105,7 +105,10 @@ extension ClientConnection {
         self.outboundLine?.askNext(deadline: .now() + gate.timeLimit) { number, delivery in
             let action = OutboundAction(
                 socket: ClientSocket(session), channel: delivery.channel, data: delivery.data)
+            // Those that are not asked about keep their place in the line all the same.
+            let isAsked = gate.middleware.concerns(delivery.channel.string)
             return Task {
+                guard isAsked else { return address.post { $0.decidedToSend(number, .allow) } }
                 let decision: MiddlewareDecision
                 do {
                     decision = try await gate.middleware.outbound?(action) ?? .allow
