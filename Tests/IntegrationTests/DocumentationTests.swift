@@ -20,7 +20,8 @@ struct DocumentationTests {
 
     @Test(arguments: [
         "README.md", "docs/configuration.md", "docs/operations.md", "docs/envelope.md", "docs/authentication.md",
-        "docs/migration.md", "docs/hooks.md", "docs/metrics.md", "CHANGELOG.md",
+        "docs/migration.md", "docs/hooks.md", "docs/metrics.md", "docs/performance.md",
+        "CHANGELOG.md",
     ])
     func `links of a page lead to files that exist`(_ page: String) throws {
         let folder = (page as NSString).deletingLastPathComponent
