@@ -18,6 +18,14 @@ public enum ForeignTokens {
     public static let keySet =
         #"{"keys":[\#(Self.keys.keys.sorted().compactMap { Self.keys[$0] }.joined(separator: ","))]}"#
 
+    /// The one for ES256 in PEM form: it verifies and cannot sign.
+    public static let publicKey = """
+        -----BEGIN PUBLIC KEY-----
+        MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEL7p+tqeMhcJm9927gMBvoTLWuRb0
+        P/2D7MVBq6srx0WRTLAQfI6tfs8ZBgIWtD+uo6t37CXu4r8oyRxLZ59m5w==
+        -----END PUBLIC KEY-----
+        """
+
     /// By algorithm; each says `{"sub":"ann","exp":4000000000}`.
     public static let tokens: [String: String] = [
         "HS256": """

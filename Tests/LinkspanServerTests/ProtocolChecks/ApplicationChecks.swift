@@ -72,6 +72,24 @@ import Testing
     }
 
     @Test(arguments: bothProtocols)
+    func `30: a server whose key cannot sign closes with 4002`(choice: ProtocolChoice) async throws {
+        try await withApplication(choice) {
+            $0.procedure("login") { call in
+                try await call.socket.setAuthToken(TokenClaims(["username": "bob"]))
+                return nil
+            }
+        } change: {
+            $0.auth.signingKey = TokenKey(.pem(Secret(ForeignTokens.publicKey)))
+            $0.auth.algorithms = ["ES256"]
+        } _: { client, socket, _ in
+            try await client.send(#"{"event":"login","cid":2}"#)
+            #expect(try await client.closeCode() == 4002)
+            #expect(!socket.isAuthenticated)
+            #expect(!client.texts.contains { $0.contains("#setAuthToken") })
+        }
+    }
+
+    @Test(arguments: bothProtocols)
     func `32: a client that the server makes anonymous is told so, and keeps its subscriptions`(
         choice: ProtocolChoice
     ) async throws {

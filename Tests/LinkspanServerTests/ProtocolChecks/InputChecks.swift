@@ -67,12 +67,17 @@ import Testing
         let requests = [(2, "a"), (3, "b")].map { callID, name in
             ##"{"event":"#subscribe","data":{"channel":"\##(name)","batch":true},"cid":\##(callID)}"##
         }
-        try await withConversation(.v1, { $0.batching.subscribeWindow = .milliseconds(500) }) { client, _, _ in
-            try await client.send(requests[0])
-            // The answer to something else does not wait, and shows that the first request was seen.
-            try await client.expectsNothing()
-            try await client.send(requests[1])
-            try await client.expectsNothing()
+        try await withConversation(.v1, { $0.batching.subscribeWindow = .seconds(600) }) { client, _, _ in
+            for request in requests {
+                try await client.send(request)
+                // The answer to something else does not wait, and shows that the request was seen.
+                try await client.expectsNothing()
+            }
+            try await client.publish("b", "1")
+            try await client.expects(RawClient.delivery("b", "1"))
+        }
+        try await withConversation(.v1, { $0.batching.subscribeWindow = .milliseconds(20) }) { client, _, _ in
+            try await client.send("[\(requests[0]),\(requests[1])]")
             try await client.expects(#"[{"rid":2},{"rid":3}]"#)
         }
         try await withConversation(.v2) { client, _, _ in
