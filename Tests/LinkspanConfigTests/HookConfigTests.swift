@@ -105,6 +105,12 @@ struct HookConfigTests {
             bridges.yaml:4:69: hook "a": unavailable is for decisions, and it makes none; calls of procedures fail
             """),
         .init(
+            "slow handshakes", hook("url: \"http://127.0.0.1\", decides: handshake, timeout: 5s, retries: 1"),
+            """
+            bridges.yaml:4:53: warning: hook "a": server.timing.handshake_timeout ends a handshake before its attempts are over
+                choose a shorter timeout, or fewer retries
+            """),
+        .init(
             "no channels", hook("url: \"http://127.0.0.1\", decides: publish, channels: []"),
             """
             bridges.yaml:4:51: hook "a": channels has no glob

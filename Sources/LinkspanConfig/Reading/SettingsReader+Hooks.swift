@@ -6,9 +6,20 @@ extension SettingsReader {
     /// As long as the digest; what is shorter is weaker than it, and a person's word can be guessed.
     private static let secretBytes = 32
 
-    /// - Parameter auth: `server.auth`.
-    mutating func hooks(from blocks: [ConfigBlock], auth: ConfigBlock) -> [HookSettings] {
+    /// - Parameters:
+    ///   - auth: `server.auth`.
+    ///   - handshakeTimeout: `server.timing.handshake_timeout`.
+    mutating func hooks(
+        from blocks: [ConfigBlock], auth: ConfigBlock, handshakeTimeout: Duration
+    ) -> [HookSettings] {
         let hooks = blocks.map { self.hook(from: $0) }
+        for (block, hook) in zip(blocks, hooks)
+        where hook.decides.contains(.handshake) && hook.timeout * (hook.retries + 1) >= handshakeTimeout {
+            self.report(
+                block.location(of: "timeout"),
+                "\(block.path.label): server.timing.handshake_timeout ends a handshake before its attempts are over",
+                hint: "choose a shorter timeout, or fewer retries", severity: .warning)
+        }
         if let last = hooks.firstIndex(where: { $0.procedures.contains("**") }) {
             for (block, hook) in zip(blocks, hooks).dropFirst(last + 1) where !hook.procedures.isEmpty {
                 self.report(

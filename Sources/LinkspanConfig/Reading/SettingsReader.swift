@@ -43,7 +43,9 @@ struct SettingsReader {
         for index in rules.indices { rules[index].transit = rules[index].transit.flatMap { links[$0] ?? [] } }
         var server = Self.server(from: root.block("server"))
         server.auth = self.auth(from: root.block("server").block("auth"))
-        server.hooks = self.hooks(from: root.map("hooks"), auth: root.block("server").block("auth"))
+        server.hooks = self.hooks(
+            from: root.map("hooks"), auth: root.block("server").block("auth"),
+            handshakeTimeout: server.timing.handshakeTimeout)
         server.permissions = self.permissions(
             from: root.map("permissions"), auth: root.block("server").block("auth"), hooks: server.hooks)
         server.certificate = self.certificate(from: root.block("server"))

@@ -63,6 +63,8 @@ final class HookClient: Sendable {
             tls.trustRoots = .file(authorities)
             configuration.tlsConfiguration = tls
         }
+        // Many services close what was idle for five seconds; a request must not meet that.
+        configuration.connectionPool.idleTimeout = .seconds(4)
         // Attempts are counted, and their pace is ours.
         configuration.connectionPool.retryConnectionEstablishment = false
         return configuration
