@@ -102,6 +102,7 @@ import Testing
                 let (_, answer) = try await RawClient.shaking(address, token: ann)
                 #expect(answer.contains(#""isAuthenticated":true"#))
                 #expect(server.counters.handshakesBlocked == 3)
+                #expect(server.counters.anonymousRefused == 0)
             }
         }
     }

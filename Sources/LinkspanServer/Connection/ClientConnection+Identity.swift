@@ -63,6 +63,9 @@ extension ClientConnection {
             self.forgetToken()
         }
         let verdict = outcome.verdict(self.machine?.dialect ?? .v2)
+        if case .handshake = purpose, self.machine?.admits(verdict, rules: self.listener.rules) == false {
+            self.loop.counters.anonymousRefused.add(1)
+        }
         self.decisions = nil
         // The first handshake tells it with the opening.
         if verdict == .accepted, self.session != nil, self.machine?.phase == .open { self.tellAuthentication() }

@@ -236,7 +236,6 @@ final class ClientConnection: ChannelInboundHandler {
         case .close(let code):
             self.fail(code)
         case .answerAndClose(let packet, let code):
-            if case .handshakeRefused = packet { self.loop.counters.anonymousRefused.add(1) }
             self.answer(packet)
             self.fail(code)
         }
