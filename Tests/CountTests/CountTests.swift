@@ -14,7 +14,8 @@ struct CountTests {
         return try lines.reduce(into: [:]) { counts, line in
             let parts = line.split(separator: " ")
             try #require(parts.count == 2, "\(line)")
-            counts[String(parts[0])] = try #require(Double(parts[1]))
+            let count: Double = try #require(Double(parts[1]))
+            counts[String(parts[0])] = count
         }
     }
 
