@@ -12,6 +12,12 @@ extension BridgeConformance {
         }
         let received = try await pair.receiveUpTo("\"end\"", on: name)
         try requireEqual(received.map(\.text), texts + ["\"end\""])
+        // What may be forgotten later still arrives now.
+        var fleeting = pair.message(name, "\"fleeting\"")
+        fleeting.lifetime = .seconds(60)
+        try await pair.send([fleeting])
+        let after = try await pair.receiveUpTo("\"last\"", on: name)
+        try requireEqual(Array(after.map(\.text).suffix(2)), ["\"fleeting\"", "\"last\""])
     }
 
     func checkConfirmations(_ pair: Pair) async throws {
