@@ -154,14 +154,14 @@ struct SocketClusterClientTests {
             port: port,
             {
                 $0.protocolChoice = choice
-                $0.timing.pingInterval = .milliseconds(200)
-                $0.timing.pingTimeout = .milliseconds(1500)
+                $0.timing.pingInterval = .milliseconds(500)
+                $0.timing.pingTimeout = .seconds(3)
             }
         ) { server in
             try await withClient(port: port, channels: ["news"]) { client, log in
                 try await log.subscribed(["news"])
                 // What is awaited here is time itself.
-                try await Task.sleep(for: .milliseconds(5000))
+                try await Task.sleep(for: .milliseconds(9500))
                 try await client.publish("news", json: "1")
                 #expect(!log.events.contains { if case .disconnected = $0 { true } else { false } })
                 #expect(server.counters.connectionsAccepted == 1)
@@ -199,6 +199,7 @@ func withClient(
     var settings = ClientSettings(url: ClientURL(usesTLS: false, host: "127.0.0.1", port: port))
     settings.retryInitial = .milliseconds(10)
     settings.retryMaximum = .milliseconds(50)
+    settings.ackTimeout = .seconds(60)
     try await withClient(settings, channels: channels, body)
 }
 
