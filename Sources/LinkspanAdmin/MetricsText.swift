@@ -111,6 +111,13 @@ public struct MetricsText {
                 "congestion_pauses_total", .counter, \.congestionPauses,
                 "Pauses of publishers because the server was full."),
             ServerMetric(
+                "receipts_reached_total", .counter, \.receiptsReached,
+                "Publishes answered when the bridges had done what their rules say."),
+            ServerMetric(
+                "receipts_failed_total", .counter, \.receiptsFailed, "Awaited publishes that a bridge gave up."),
+            ServerMetric(
+                "receipts_late_total", .counter, \.receiptsLate, "Awaited publishes whose time was over."),
+            ServerMetric(
                 "upstream_pauses_total", .counter, \.upstreamPauses,
                 "Pauses of publishers because a bridge with when_full: block was full."),
             ServerMetric(

@@ -3,7 +3,7 @@ internal import Synchronization
 
 /// What a client wants and what it is owed, whichever connection it has: subscriptions, waiting publishes, frames to send.
 final class ClientDesk: Sendable {
-    typealias Completion = @Sendable (Result<Void, ClientError>) -> Void
+    typealias Completion = @Sendable (Result<String?, ClientError>) -> Void
     typealias Instant = ContinuousClock.Instant
 
     /// A text message, or the close frame that ends the connection.
@@ -164,14 +164,14 @@ final class ClientDesk: Sendable {
     /// Runs completions after the lock is free: they belong to the caller.
     private func settled(_ body: (inout State) -> Outcome) -> [ClientEvent] {
         let outcome = self.state.withLock { body(&$0) }
-        for completion in outcome.acked { completion(.success(())) }
+        for (completion, data) in outcome.acked { completion(.success(data)) }
         for (completion, reason) in outcome.refused { completion(.failure(ClientError(.refused, reason))) }
         return outcome.events
     }
 
     fileprivate struct Outcome {
         var events: [ClientEvent] = []
-        var acked: [Completion] = []
+        var acked: [(Completion, String?)] = []
         var refused: [(Completion, String)] = []
     }
 }
@@ -199,8 +199,10 @@ extension ClientDesk.State {
                 outcome.events.append(.kickedOut(channel, reason: reason))
             case .deliver(let channel, let data):
                 outcome.events.append(.message(ChannelMessage(channel: channel, data: data.map { Array(text[$0]) })))
-            case .acked(let number):
-                if let waiting = self.waiting.removeValue(forKey: number) { outcome.acked.append(waiting.completion) }
+            case .acked(let number, let data):
+                if let waiting = self.waiting.removeValue(forKey: number) {
+                    outcome.acked.append((waiting.completion, data.map { String(decoding: text[$0], as: UTF8.self) }))
+                }
             case .publishRefused(let number, let reason):
                 if let waiting = self.waiting.removeValue(forKey: number) {
                     outcome.refused.append((waiting.completion, reason))

@@ -28,7 +28,8 @@ struct ClientSession {
         case kickedOut(String, reason: String?)
         /// `data` is a range of the text that was received.
         case deliver(channel: String, data: Range<Int>?)
-        case acked(UInt64)
+        /// `data` of the answer is a range of the text that was received.
+        case acked(UInt64, data: Range<Int>? = nil)
         case publishRefused(UInt64, reason: String)
         case close(CloseCode, ClientError)
     }
@@ -140,7 +141,7 @@ struct ClientSession {
         case (.subscribe(let channel), nil): return [.subscribed(channel)]
         case (.subscribe(let channel), let reason?): return [.subscribeRefused(channel, reason: reason)]
         case (.unsubscribe, _): return []
-        case (.publish(let number), nil): return [.acked(number)]
+        case (.publish(let number), nil): return [.acked(number, data: data?.range)]
         case (.publish(let number), let reason?): return [.publishRefused(number, reason: reason)]
         }
     }

@@ -31,17 +31,27 @@ public final class SocketClusterClient: Sendable {
     /// Publishes, and returns when the server has acknowledged it.
     ///
     /// - Parameter json: the data, JSON text; nil publishes without data.
+    /// - Returns: the data of the answer, JSON text: a receipt where the rules of the server ask for one; else nil.
     /// - Throws: ``ClientError``. After `lost` and `timedOut` the server may have taken the publish nevertheless.
-    public func publish(_ channel: String, json: String?) async throws(ClientError) {
+    @discardableResult
+    public func publish(_ channel: String, json: String?) async throws(ClientError) -> String? {
         let result = await withCheckedContinuation { continuation in
-            self.enqueue(channel, json: json) { continuation.resume(returning: $0) }
+            self.enqueueForReceipt(channel, json: json, completion: { continuation.resume(returning: $0) })
         }
-        try result.get()
+        return try result.get()
     }
 
     /// The same without waiting: publishes leave in the order of these calls, and `completion` runs once, on any thread.
     public func enqueue(
         _ channel: String, json: String?, completion: @escaping @Sendable (Result<Void, ClientError>) -> Void
+    ) {
+        self.enqueueForReceipt(channel, json: json, completion: { completion($0.map { _ in }) })
+    }
+
+    /// The same, with the data of the answer as ``publish(_:json:)`` returns it.
+    public func enqueueForReceipt(
+        _ channel: String, json: String?,
+        completion: @escaping @Sendable (Result<String?, ClientError>) -> Void
     ) {
         var data: JSONText?
         if let json {

@@ -24,6 +24,10 @@ public struct ServerCounters: Sendable, Hashable {
     public var congestionPauses = 0
     /// Times that a publisher was not read because a bridge with `when_full: block` was full.
     public var upstreamPauses = 0
+    /// Publishes that were answered when the bridges had done what their rules say, those that a bridge gave up, and those that waited too long.
+    public var receiptsReached = 0
+    public var receiptsFailed = 0
+    public var receiptsLate = 0
     /// Messages of the program around the server that found the inbox of their channel's owner full.
     public var injectionsDropped = 0
     /// Messages that subscriptions of the program around the server had no room for.
@@ -86,7 +90,8 @@ public struct ServerCounters: Sendable, Hashable {
         [
             \.connectionsAccepted, \.connectionsOpen, \.handshakes, \.clientsOpen, \.publishesReceived, \.deliveries,
             \.slowSubscribersClosed, \.connectionsRefused, \.protocolFaults, \.ratePauses, \.congestionPauses,
-            \.upstreamPauses, \.injectionsDropped, \.exchangeMessagesDropped, \.subscriptions, \.channels,
+            \.upstreamPauses, \.receiptsReached, \.receiptsFailed, \.receiptsLate, \.injectionsDropped,
+            \.exchangeMessagesDropped, \.subscriptions, \.channels,
             \.channelsForgotten,
             \.tokensAccepted, \.tokensExpired, \.tokensNotActive, \.tokensRevoked, \.tokensInvalid,
             \.tokensExpiredInSession, \.anonymousRefused, \.connectionsRevoked, \.revocationsForgotten,
@@ -127,6 +132,9 @@ final class LoopCounters: Sendable {
     let ratePauses = Counter()
     let congestionPauses = Counter()
     let upstreamPauses = Counter()
+    let receiptsReached = Counter()
+    let receiptsFailed = Counter()
+    let receiptsLate = Counter()
     let subscriptions = Counter()
     let channels = Counter()
     let channelsForgotten = Counter()
@@ -165,6 +173,9 @@ final class LoopCounters: Sendable {
         counters.ratePauses = self.ratePauses.current
         counters.congestionPauses = self.congestionPauses.current
         counters.upstreamPauses = self.upstreamPauses.current
+        counters.receiptsReached = self.receiptsReached.current
+        counters.receiptsFailed = self.receiptsFailed.current
+        counters.receiptsLate = self.receiptsLate.current
         counters.subscriptions = self.subscriptions.current
         counters.channels = self.channels.current
         counters.channelsForgotten = self.channelsForgotten.current

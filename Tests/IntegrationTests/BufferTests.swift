@@ -7,7 +7,7 @@ internal import Testing
 struct BufferTests {
     /// An instance that keeps what it cannot send in `folder`, so that another one can take over from it.
     private func sender(
-        over upstream: any Upstream, _ folder: TestFolder, fileBlocks: Int? = nil
+        over upstream: any Upstream, _ folder: TestFolder, ack: String = "local", fileBlocks: Int? = nil
     ) async throws -> Instance {
         try await Instance(
             "sender", brokers: upstream.durable,
@@ -15,6 +15,7 @@ struct BufferTests {
                   up:
                     broker: up
                     guarantee: at_least_once
+                    ack: \(ack)
                     buffer: { type: disk, size: 64MiB, when_full: block }
                     retry: { initial: 100ms, max: 500ms }
                 """, server: "  data: \(folder.path)", fileBlocks: fileBlocks)
@@ -73,6 +74,38 @@ struct BufferTests {
             try await second.stop()
             try await receiver.stop()
         }
+    }
+
+    @Test(.enabled(if: ServerKind.mosquitto.canBeTested))
+    func `what was acknowledged as buffered survives a kill at that very moment`() async throws {
+        let upstream = try await MQTTUpstream()
+        let folder = try TestFolder("buffered")
+        let channels = (0..<5).map { "acked/\($0)" }
+        let first = try await self.sender(over: upstream, folder, ack: "buffered")
+        try await first.wait(forBridge: "up")
+        try await upstream.server.kill()
+        try await first.wait(forBridge: "waiting")
+        let receipt = try await Instance.run("publish", "--url", first.url, "--receipt", "other", "1")
+        #expect(receipt.count == 1 && receipt[0].hasPrefix(#"{"id":"sender/"#), "\(receipt)")
+        #expect(receipt[0].hasSuffix(#"/1","bridges":{"up":"buffered"}}"#), "\(receipt)")
+        let checker = try Checker()
+        try await checker.open("a", first.url)
+        // Returns when the last one is answered.
+        try await checker.flood("a", label: "acked", channels: channels, each: 400)
+        first.process.signal(SIGKILL)
+        _ = try await first.process.exit()
+
+        try await upstream.server.restart()
+        let receiver = try await self.receiver(over: upstream)
+        try await receiver.wait(forBridge: "up")
+        try await checker.open("b", receiver.url)
+        try await checker.subscribe("b", channels)
+        try await upstream.hears(receiver)
+        let second = try await self.sender(over: upstream, folder)
+        let report = try await checker.collect("b", labels: ["acked"], channels: channels, each: 400)
+        #expect(report == .complete(2000))
+        try await second.stop()
+        try await receiver.stop()
     }
 
     @Test(.enabled(if: ServerKind.mosquitto.canBeTested && ChildProcess.find("prlimit") != nil))

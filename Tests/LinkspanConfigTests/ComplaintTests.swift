@@ -32,7 +32,7 @@ struct ComplaintTests {
             withBridge("chanels: [ \"a\" ]"),
             """
             bridges.yaml:7:5: unknown key "chanels" in bridge "one"
-                did you mean "channels"?  allowed: broker, brokers, buffer, channels, direction, events, guarantee, interest, linger, \
+                did you mean "channels"?  allowed: ack, broker, brokers, buffer, channels, direction, events, guarantee, interest, linger, \
             max_hops, name, probe, required, retry, transit
             """),
         Case(

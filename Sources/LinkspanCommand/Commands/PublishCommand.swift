@@ -23,6 +23,9 @@ struct PublishCommand: AsyncParsableCommand {
     @Flag(help: "Publish the data as a string instead of JSON.")
     var text = false
 
+    @Flag(help: "Print what the server answers: the receipt, where the bridges of the channel have an ack; else null.")
+    var receipt = false
+
     @Option(help: "Longest wait for the acknowledgement, such as 5s.")
     var timeout = "10s"
 
@@ -36,7 +39,8 @@ struct PublishCommand: AsyncParsableCommand {
         // Data that cannot be sent needs no connection to be found out.
         let single = self.data == "-" ? nil : try self.checked(Array(self.data.utf8), line: nil)
         let client = SocketClusterClient(settings: settings, logger: ClientOptions.logger)
-        let session = PublishSession(client: client, options: self.client, url: settings.url)
+        let session = PublishSession(
+            client: client, options: self.client, url: settings.url, showsReceipts: self.receipt)
         let status = await CommandOutcome.first { finish in
             await session.run(finish) {
                 if let single { return await session.publish(single, to: self.channel) }

@@ -17,9 +17,12 @@ final class PublishSession: Sendable {
     private let client: SocketClusterClient
     private let options: ClientOptions
     private let url: ClientURL
+    private let showsReceipts: Bool
     private let state = Mutex(State())
 
-    init(client: SocketClusterClient, options: ClientOptions, url: ClientURL) {
+    /// - Parameter showsReceipts: whether the data of each answer goes to standard output.
+    init(client: SocketClusterClient, options: ClientOptions, url: ClientURL, showsReceipts: Bool = false) {
+        self.showsReceipts = showsReceipts
         self.client = client
         self.options = options
         self.url = url
@@ -66,7 +69,8 @@ final class PublishSession: Sendable {
 
     func publish(_ json: String, to channel: String) async -> ExitStatus? {
         do throws(ClientError) {
-            try await self.client.publish(channel, json: json)
+            let receipt = try await self.client.publish(channel, json: json)
+            if self.showsReceipts { print(receipt ?? "null") }
             return .success
         } catch {
             if error.code == .stopped { return nil }
@@ -79,12 +83,17 @@ final class PublishSession: Sendable {
     func enqueue(_ json: String, to channel: String, line: Int) async {
         await self.wait(until: Self.window - 1)
         self.state.withLock { $0.underWay += 1 }
-        self.client.enqueue(channel, json: json) { result in
-            if case .failure(let error) = result {
-                Terminal.printError("line \(line): not published: \(error.message)")
-            }
-            self.settle(result)
-        }
+        self.client.enqueueForReceipt(
+            channel, json: json,
+            completion: { result in
+                switch result {
+                case .success(let receipt):
+                    if self.showsReceipts { print(receipt ?? "null") }
+                case .failure(let error):
+                    Terminal.printError("line \(line): not published: \(error.message)")
+                }
+                self.settle(result)
+            })
     }
 
     /// Waits for every answer; nil when the client was stopped before the last.
@@ -93,7 +102,7 @@ final class PublishSession: Sendable {
         return self.state.withLock { $0.isStopped ? nil : $0.worst }
     }
 
-    private func settle(_ result: Result<Void, ClientError>) {
+    private func settle(_ result: Result<String?, ClientError>) {
         let waiter = self.state.withLock { state -> CheckedContinuation<Void, Never>? in
             state.underWay -= 1
             if case .failure(let error) = result {

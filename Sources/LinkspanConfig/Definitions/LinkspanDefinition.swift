@@ -172,6 +172,9 @@ extension BlockDefinition {
                 "ping_timeout_disabled", .boolean, default: "\(defaults.pingTimeoutDisabled)",
                 "Send no pings, and close nobody for silence."),
             KeyDefinition(
+                "receipt_timeout", .duration(range), default: Quantity.text(defaults.receiptTimeout),
+                "Longest wait of a publish for what the ack of its bridges asks."),
+            KeyDefinition(
                 "ack_timeout", .duration(range), default: Quantity.text(defaults.ackTimeout),
                 "Longest wait for a client's answer to a call."),
         ])
@@ -281,6 +284,9 @@ extension BlockDefinition {
                     "linger", .duration(.zero ... .seconds(86_400)), default: Quantity.text(defaults.linger),
                     "How long a subscription at the broker outlives its last subscriber here."),
                 KeyDefinition("buffer", .block(.buffer), "Where messages wait for the broker."),
+                KeyDefinition(
+                    "ack", .choice(AckLevel.allCases.map(\.rawValue)), default: defaults.ack.rawValue,
+                    "What the answer to a publish waits for: the server, the buffer, or the broker's confirmation."),
                 KeyDefinition("retry", .block(.retry), "Pauses between attempts to connect."),
                 KeyDefinition(
                     "transit", .list(.name), default: "[]", "Bridges whose traffic this one may carry onward."),

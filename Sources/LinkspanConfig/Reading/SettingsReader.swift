@@ -130,6 +130,7 @@ struct SettingsReader {
         settings.pingInterval = block.duration("ping_interval") ?? settings.pingInterval
         settings.pingTimeout = block.duration("ping_timeout") ?? settings.pingTimeout
         settings.pingTimeoutDisabled = block.boolean("ping_timeout_disabled") ?? settings.pingTimeoutDisabled
+        settings.receiptTimeout = block.duration("receipt_timeout") ?? settings.receiptTimeout
         settings.ackTimeout = block.duration("ack_timeout") ?? settings.ackTimeout
         return settings
     }
@@ -281,6 +282,7 @@ struct SettingsReader {
         rule.linger = block.duration("linger") ?? rule.linger
         rule.transit = block.list("transit")?.map(\.value) ?? rule.transit
         rule.maximumHops = block.integer("max_hops") ?? rule.maximumHops
+        rule.ack = block.choice("ack") ?? rule.ack
         rule.isRequired = block.boolean("required") ?? rule.isRequired
         rule.buffer = Self.buffer(from: block.block("buffer"))
         rule.probe = self.probe(from: block.block("probe"), of: block)

@@ -28,8 +28,11 @@ public struct EgressOffer: Sendable {
     public var name: String?
     public var data: ByteBuffer
     public var header: EnvelopeHeader
+    /// Who waits for what becomes of it; nil when nobody does.
+    public var receipt: EgressReceipt?
 
-    public init(name: String?, data: ByteBuffer, header: EnvelopeHeader) {
+    public init(name: String?, data: ByteBuffer, header: EnvelopeHeader, receipt: EgressReceipt? = nil) {
+        self.receipt = receipt
         self.name = name
         self.data = data
         self.header = header
@@ -72,6 +75,12 @@ public protocol BridgePlane: Sendable {
     /// The bridges that may hold back who publishes into `channel`; bits as in ``BackPressure/bits``.
     func blockers(of channel: ChannelName) -> UInt64
 
+    /// Whether there is a bridge that publishes wait for.
+    var hasReceipts: Bool { get }
+
+    /// The bridges that the answer to a publish into `channel` waits for, in the order of the configuration.
+    func awaitedBridges(of channel: ChannelName) -> [AwaitedBridge]
+
     /// The routes of a channel, when its owner first meets it.
     func egressRoutes(for channel: ChannelName) -> [EgressRoute]
 
@@ -88,6 +97,8 @@ public protocol BridgePlane: Sendable {
 extension BridgePlane {
     public var backPressure: BackPressure? { nil }
     public func blockers(of channel: ChannelName) -> UInt64 { 0 }
+    public var hasReceipts: Bool { false }
+    public func awaitedBridges(of channel: ChannelName) -> [AwaitedBridge] { [] }
 }
 
 /// The channel owners, as the bridges see them.

@@ -45,9 +45,9 @@ extension EgressBuffer {
 
     mutating func appendToDisk(_ envelope: BufferedEnvelope) {
         let bytes = envelope.storedBytes
-        guard bytes <= self.disk?.recordLimit ?? 0 else { return self.ledger.dropped[.tooLarge] += 1 }
+        guard bytes <= self.disk?.recordLimit ?? 0 else { return self.drop(envelope.receipt, .tooLarge) }
         guard self.makeRoomOnDisk(for: bytes) else {
-            return self.ledger.dropped[self.disk?.problem == nil ? .bufferFull : .unstored] += 1
+            return self.drop(envelope.receipt, self.disk?.problem == nil ? .bufferFull : .unstored)
         }
         self.disk?.arrive(envelope)
         self.ledger.buffered += 1
@@ -76,13 +76,19 @@ extension EgressBuffer {
     private mutating func dropOldestSegment() -> Bool {
         guard let end = self.disk?.oldestSegmentEnd else { return false }
         let before = self.ledger.dropped[.bufferFull]
-        while let first = self.waiting.first, first.position < end, self.dropOldestWaiting() {
-            self.ledger.dropped[.bufferFull] += 1
-        }
+        while let first = self.waiting.first, first.position < end, self.dropOldestWaiting(.bufferFull) {}
         let spilled = self.disk?.dropSpilled(before: end) ?? 0
         self.ledger.buffered -= spilled
         self.ledger.dropped[.bufferFull] += spilled
+        self.tellStored(before: end, .dropped(.bufferFull))
         return self.ledger.dropped[.bufferFull] > before
+    }
+
+    private mutating func tellStored(before position: UInt64, _ outcome: EgressOutcome) {
+        guard !self.storedReceipts.isEmpty else { return }
+        for stored in self.storedReceipts.keys where stored < position {
+            self.tell(self.storedReceipts.removeValue(forKey: stored), outcome)
+        }
     }
 
     // MARK: The files
@@ -110,7 +116,16 @@ extension EgressBuffer {
     ) {
         for write in job.writes.prefix(outcome.writes) {
             var kept: [BufferedEnvelope] = []
-            self.disk?.written(write, keep: { kept.append($0) }, stored: { _ in })
+            var stored: [(position: UInt64, receipt: EgressReceipt)] = []
+            self.disk?.written(
+                write, keep: { kept.append($0) },
+                stored: { envelope in
+                    if let receipt = envelope.receipt { stored.append((envelope.position, receipt)) }
+                })
+            for (position, receipt) in stored {
+                self.tell(receipt, .buffered)
+                if position >= self.disk?.frontEnd ?? 0 { self.storedReceipts[position] = receipt }
+            }
             for envelope in kept { self.waiting.append(envelope) }
         }
         if let read = job.read, let found = outcome.read { self.wasRead(read, found, at: now, wallNow: wallNow) }
@@ -130,9 +145,15 @@ extension EgressBuffer {
             kept.append(envelope)
             return envelope
         }
-        for envelope in kept { self.waiting.append(envelope) }
+        for var envelope in kept {
+            if !self.storedReceipts.isEmpty {
+                envelope.receipt = self.storedReceipts.removeValue(forKey: envelope.position)
+            }
+            self.waiting.append(envelope)
+        }
         self.ledger.buffered -= missing ?? 0
         self.ledger.dropped[.damaged] += missing ?? 0
+        self.tellStored(before: self.disk?.frontEnd ?? 0, .dropped(.damaged))
     }
 
     /// Time has passed since an attempt that failed: the next one may be made.
@@ -142,9 +163,9 @@ extension EgressBuffer {
 
     /// Nothing more is written: what could not be is dropped as such. What is on disk stays there, and in the ledger.
     public mutating func storageClosed() {
-        let unwritten = self.disk?.close().count ?? 0
-        self.ledger.buffered -= UInt64(unwritten)
-        self.ledger.dropped[.stopped] += UInt64(unwritten)
+        let unwritten = self.disk?.close() ?? []
+        self.ledger.buffered -= UInt64(unwritten.count)
+        for envelope in unwritten { self.drop(envelope.receipt, .stopped) }
         self.noteBlocking()
     }
 }

@@ -11,8 +11,14 @@ public struct BufferedEnvelope: Sendable {
     public var acceptedAt: NIODeadline
     /// Which record of the disk buffer it is; 0 for none.
     var position: UInt64 = 0
+    /// Who waits for what becomes of it.
+    var receipt: EgressReceipt?
 
-    public init(name: String, data: ByteBuffer, header: EnvelopeHeader?, acceptedAt: NIODeadline) {
+    public init(
+        name: String, data: ByteBuffer, header: EnvelopeHeader?, acceptedAt: NIODeadline,
+        receipt: EgressReceipt? = nil
+    ) {
+        self.receipt = receipt
         self.name = name
         self.data = data
         self.header = header
@@ -69,6 +75,12 @@ public struct EgressBuffer: Sendable {
     /// What waits behind `waiting`; nil for a buffer in memory, which has nothing there.
     var disk: DiskQueue?
     private var memoryBytes = 0
+    /// Of envelopes in flight, by ticket.
+    private var receipts: [UInt64: EgressReceipt] = [:]
+    /// Of envelopes that are on disk only, by position.
+    var storedReceipts: [UInt64: EgressReceipt] = [:]
+    /// What receipts are to be told.
+    private var notices: [(receipt: EgressReceipt, outcome: EgressOutcome)] = []
     /// One for each ticket from the oldest in flight on.
     private var flying = CircularBuffer<FlightRecord>()
     /// Beside `flying`, only when a lost link means sending again.
@@ -89,6 +101,19 @@ public struct EgressBuffer: Sendable {
     /// Whether everything accepted is accounted for.
     public var isSettled: Bool { self.ledger.buffered == 0 && self.ledger.inFlight == 0 }
 
+    /// What receipts are to be told, once nobody holds a lock any more.
+    public mutating func takeNotices() -> [(receipt: EgressReceipt, outcome: EgressOutcome)] {
+        guard !self.notices.isEmpty else { return [] }
+        defer { self.notices = [] }
+        return self.notices
+    }
+
+    func hasNotices() -> Bool { !self.notices.isEmpty }
+
+    mutating func tell(_ receipt: EgressReceipt?, _ outcome: EgressOutcome) {
+        if let receipt { self.notices.append((receipt, outcome)) }
+    }
+
     // MARK: In
 
     /// Accepts one envelope; what does not fit is dropped by the settings' policy and counted.
@@ -96,24 +121,31 @@ public struct EgressBuffer: Sendable {
         self.ledger.accepted += 1
         if self.disk != nil { return self.appendToDisk(envelope) }
         let cost = envelope.cost
-        guard cost <= self.settings.sizeBytes else { return self.ledger.dropped[.tooLarge] += 1 }
-        guard self.makeRoom(for: envelope, cost: cost) else { return self.ledger.dropped[.bufferFull] += 1 }
+        guard cost <= self.settings.sizeBytes else { return self.drop(envelope.receipt, .tooLarge) }
+        guard self.makeRoom(for: envelope, cost: cost) else { return self.drop(envelope.receipt, .bufferFull) }
         self.memoryBytes += cost
         self.waiting.append(envelope)
         self.ledger.buffered += 1
+        self.tell(envelope.receipt, .buffered)
         self.noteBlocking()
     }
 
     /// Accounts for an envelope that cannot leave by this bridge.
-    public mutating func acceptAndDrop(_ reason: DropReason) {
+    public mutating func acceptAndDrop(_ reason: DropReason, receipt: EgressReceipt? = nil) {
         self.ledger.accepted += 1
-        self.ledger.dropped[reason] += 1
+        self.drop(receipt, reason)
     }
 
     /// Accounts for an envelope that this bridge passes over on purpose.
-    public mutating func acceptAndFilter() {
+    public mutating func acceptAndFilter(receipt: EgressReceipt? = nil) {
         self.ledger.accepted += 1
         self.ledger.filtered += 1
+        self.tell(receipt, .filtered)
+    }
+
+    mutating func drop(_ receipt: EgressReceipt?, _ reason: DropReason) {
+        self.ledger.dropped[reason] += 1
+        self.tell(receipt, .dropped(reason))
     }
 
     private mutating func makeRoom(for envelope: BufferedEnvelope, cost: Int) -> Bool {
@@ -121,7 +153,7 @@ public struct EgressBuffer: Sendable {
         case .dropNewest:
             break
         case .dropOldest:
-            while !self.hasRoom(for: cost), self.dropOldestWaiting() { self.ledger.dropped[.bufferFull] += 1 }
+            while !self.hasRoom(for: cost), self.dropOldestWaiting(.bufferFull) {}
         case .latestPerChannel:
             while !self.hasRoom(for: cost), self.dropSuperseded(by: envelope) {}
         case .block:
@@ -149,19 +181,17 @@ public struct EgressBuffer: Sendable {
     /// Gives up one that a later one of its channel makes needless, `newcomer` included; without any, the oldest of all.
     private mutating func dropSuperseded(by newcomer: BufferedEnvelope) -> Bool {
         guard let superseded = self.waiting.popSuperseded() ?? self.waiting.popLatest(newcomer.name) else {
-            guard self.dropOldestWaiting() else { return false }
-            self.ledger.dropped[.bufferFull] += 1
-            return true
+            return self.dropOldestWaiting(.bufferFull)
         }
         self.forget(superseded)
-        self.ledger.dropped[.superseded] += 1
+        self.drop(superseded.receipt, .superseded)
         return true
     }
 
-    /// The caller books why.
-    mutating func dropOldestWaiting() -> Bool {
+    mutating func dropOldestWaiting(_ reason: DropReason) -> Bool {
         guard let oldest = self.waiting.popFirst() else { return false }
         self.forget(oldest)
+        self.drop(oldest.receipt, reason)
         return true
     }
 
@@ -191,6 +221,7 @@ public struct EgressBuffer: Sendable {
             self.disk?.left(envelope)
             self.flying.append(FlightRecord(cost: envelope.cost, position: envelope.position))
             if self.guarantee == .atLeastOnce { self.kept.append(envelope) }
+            if let receipt = envelope.receipt { self.receipts[self.nextTicket] = receipt }
             body(self.nextTicket, envelope)
             self.nextTicket += 1
         }
@@ -210,25 +241,30 @@ public struct EgressBuffer: Sendable {
     /// Drops what waited longer than the settings allow.
     public mutating func expire(at now: NIODeadline) {
         guard let maximumAge = self.maximumAge else { return }
-        while let oldest = self.waiting.first, oldest.acceptedAt + maximumAge <= now, self.dropOldestWaiting() {
+        while let oldest = self.waiting.first, oldest.acceptedAt + maximumAge <= now {
+            _ = self.waiting.popFirst()
+            self.forget(oldest)
             self.ledger.expired += 1
+            self.tell(oldest.receipt, .expired)
         }
         self.noteBlocking()
     }
 
     /// The upstream has these. Tickets that are not in flight are counted as stray and change nothing else.
     public mutating func confirm(_ tickets: ClosedRange<UInt64>) {
-        self.ledger.confirmed += self.settle(tickets)
+        self.ledger.confirmed += self.settle(tickets, .confirmed)
     }
 
     /// The upstream will never take this one.
     public mutating func refuse(_ ticket: UInt64, _ reason: EgressRefusal) {
-        self.ledger.dropped[DropReason(reason)] += self.settle(ticket...ticket)
+        self.ledger.dropped[DropReason(reason)] += self.settle(ticket...ticket, .dropped(DropReason(reason)))
     }
 
     /// The link broke: what is in flight is lost, or goes back to the front in its old order, as the guarantee has it.
     public mutating func linkLost() {
+        var ticket = self.nextTicket
         while let last = self.flying.popLast() {
+            ticket -= 1
             let envelope = self.kept.popLast() ?? nil
             guard !last.isSettled, !last.isOwn else { continue }
             self.ledger.inFlight -= 1
@@ -238,9 +274,10 @@ public struct EgressBuffer: Sendable {
                 self.ledger.buffered += 1
             } else {
                 self.release(last.position, cost: last.cost)
-                self.ledger.dropped[.linkLost] += 1
+                self.drop(self.receipts[ticket], .linkLost)
             }
         }
+        self.receipts.removeAll()
         self.noteBlocking()
     }
 
@@ -253,10 +290,10 @@ public struct EgressBuffer: Sendable {
             self.ledger.inFlight -= 1
             self.ledger.dropped[.stopped] += 1
         }
+        for receipt in self.receipts.values { self.tell(receipt, .dropped(.stopped)) }
+        self.receipts.removeAll()
         self.kept.removeAll()
-        while self.dropOldestWaiting() {
-            self.ledger.dropped[.stopped] += 1
-        }
+        while self.dropOldestWaiting(.stopped) {}
         self.noteBlocking()
     }
 
@@ -279,7 +316,7 @@ public struct EgressBuffer: Sendable {
     }
 
     /// Marks tickets as settled and says how many envelopes that were in flight are among them.
-    private mutating func settle(_ tickets: ClosedRange<UInt64>) -> UInt64 {
+    private mutating func settle(_ tickets: ClosedRange<UInt64>, _ outcome: EgressOutcome) -> UInt64 {
         let oldest = self.nextTicket - UInt64(self.flying.count)
         let end = tickets.upperBound < self.nextTicket ? tickets.upperBound + 1 : self.nextTicket
         var settled: UInt64 = 0
@@ -288,6 +325,7 @@ public struct EgressBuffer: Sendable {
         while ticket < end {
             let offset = Int(ticket - oldest)
             if self.settleFlying(offset) {
+                if !self.receipts.isEmpty { self.tell(self.receipts.removeValue(forKey: ticket), outcome) }
                 if self.flying[offset: offset].isOwn { own += 1 } else { settled += 1 }
             }
             ticket += 1

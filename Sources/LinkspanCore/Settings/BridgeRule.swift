@@ -86,6 +86,8 @@ public struct BridgeRule: Sendable, Hashable {
     public var maximumHops = 4
     /// Nil sends and expects no probes.
     public var probe: ProbeSettings? = ProbeSettings()
+    /// What the answer to a client's publish waits for.
+    public var ack = AckLevel.local
     /// Whether `/ready` waits for it.
     public var isRequired = false
 
@@ -105,6 +107,16 @@ public struct BridgeRule: Sendable, Hashable {
         link.upstream = upstream
         return link
     }
+}
+
+/// How far a message has to have come before the publish of a client is answered.
+public enum AckLevel: String, Sendable, Hashable, CaseIterable {
+    /// The server has it; what SocketCluster does.
+    case local
+    /// The buffer of the bridge has it; for one on disk, the file has.
+    case buffered
+    /// The upstream has it.
+    case confirmed
 }
 
 /// Where envelopes wait for an upstream.

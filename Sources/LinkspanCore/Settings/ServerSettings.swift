@@ -182,6 +182,8 @@ public struct TimingSettings: Sendable, Hashable {
     public var pingTimeout = Duration.seconds(20)
     /// When true the server sends no pings and closes nobody for silence.
     public var pingTimeoutDisabled = false
+    /// Longest wait of a publish for what its bridges' ``BridgeRule/ack`` asks; clients give up after ten seconds by default.
+    public var receiptTimeout = Duration.seconds(8)
     /// Longest wait for the answer to a call that the server made.
     public var ackTimeout = Duration.seconds(10)
 

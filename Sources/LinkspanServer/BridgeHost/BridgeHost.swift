@@ -67,6 +67,15 @@ public final class BridgeHost: BridgePlane, Service {
 
     public var backPressure: BackPressure? { self.pressure }
 
+    public var hasReceipts: Bool { self.runners.contains { $0.plan.rule.ack != .local } }
+
+    public func awaitedBridges(of channel: ChannelName) -> [AwaitedBridge] {
+        guard !channel.isReserved else { return [] }
+        return self.runners.map(\.plan).filter { $0.rule.ack != .local && $0.carriesOut(channel) }.map { plan in
+            AwaitedBridge(index: plan.index, name: plan.rule.name, level: plan.rule.ack)
+        }
+    }
+
     public func blockers(of channel: ChannelName) -> UInt64 {
         guard !channel.isReserved else { return 0 }
         return self.runners.lazy.map(\.plan).filter { $0.rule.buffer.whenFull == .block && $0.carriesOut(channel) }

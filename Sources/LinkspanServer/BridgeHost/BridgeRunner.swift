@@ -51,14 +51,16 @@ final class BridgeRunner: Sendable {
     /// Changes the egress state, then wakes the bridge if there is work that it waits for.
     @discardableResult
     func update<Result: Sendable>(_ body: (inout EgressState) -> Result) -> Result {
-        let (result, wake, storage) = self.egress.withLock { state in
+        let (result, wake, storage, notices) = self.egress.withLock { state in
             let result = body(&state)
             // Under the lock, so that the last word is the latest.
             if let isFull = state.takePressureChange() { self.pressure.set(self.plan.index, isFull) }
-            return (result, state.takeDueWake(), state.buffer.hasStorageWork ? state.storage : nil)
+            let storage = state.buffer.hasStorageWork ? state.storage : nil
+            return (result, state.takeDueWake(), storage, state.buffer.takeNotices())
         }
         wake?()
         storage?.raise()
+        for notice in notices { notice.receipt.note(notice.outcome, at: self.plan.index) }
         return result
     }
 
@@ -70,14 +72,16 @@ final class BridgeRunner: Sendable {
         self.update { state in
             for offer in batch {
                 if state.isStopped {
-                    state.buffer.acceptAndDrop(.stopped)
+                    state.buffer.acceptAndDrop(.stopped, receipt: offer.receipt)
                 } else if self.hopGuard.leavingHops(offer.header) > hopLimit {
-                    state.buffer.acceptAndFilter()
+                    state.buffer.acceptAndFilter(receipt: offer.receipt)
                 } else if let name = offer.name {
                     state.buffer.append(
-                        BufferedEnvelope(name: name, data: offer.data, header: offer.header, acceptedAt: now))
+                        BufferedEnvelope(
+                            name: name, data: offer.data, header: offer.header, acceptedAt: now,
+                            receipt: offer.receipt))
                 } else {
-                    state.buffer.acceptAndDrop(.badName)
+                    state.buffer.acceptAndDrop(.badName, receipt: offer.receipt)
                 }
             }
         }

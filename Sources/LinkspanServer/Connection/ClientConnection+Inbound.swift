@@ -22,9 +22,12 @@ struct PauseReasons: OptionSet {
     /// A bridge that carries what it publishes is full, and its rule says `block`.
     static let upstream = PauseReasons(rawValue: 32)
 
+    /// As many of its publishes as may wait for their answers.
+    static let receipts = PauseReasons(rawValue: 64)
+
     /// Reasons that are not the peer's: its pong may be waiting unread.
-    static let ours: PauseReasons = [.rate, .congestion, .application, .decision, .upstream]
-    static let all: PauseReasons = [.rate, .congestion, .outbound, .application, .decision, .upstream]
+    static let ours: PauseReasons = [.rate, .congestion, .application, .decision, .upstream, .receipts]
+    static let all: PauseReasons = [.rate, .congestion, .outbound, .application, .decision, .upstream, .receipts]
     /// Reasons whose end nobody announces.
     static let polled: PauseReasons = [.congestion, .upstream]
 }

@@ -68,6 +68,8 @@ final class ClientConnection: ChannelInboundHandler {
     var rateEnds = NIODeadline.distantFuture
     /// The full bridges, as bits, that it waits for.
     var blockedBy: UInt64 = 0
+    /// Publishes whose answers wait for bridges.
+    var openReceipts = 0
 
     // Outbound; see ClientConnection+Outbound.
     var descriptor: CInt = -1
@@ -244,9 +246,13 @@ final class ClientConnection: ChannelInboundHandler {
 
     func publish(_ channel: StringSlice, data: Range<Int>?, callID: CallID?, text: UnsafeRawBufferPointer) {
         let data = UnsafeRawBufferPointer(rebasing: text[data ?? 0..<0])
-        self.withName(channel, in: text) { self.loop.publish($0, data: data) }
+        if let callID, self.server.hasReceipts {
+            self.publishForReceipt(channel, data: data, callID: callID, text: text)
+        } else {
+            self.withName(channel, in: text) { self.loop.publish($0, data: data) }
+            self.succeed(callID)
+        }
         self.loop.counters.publishesReceived.add(1)
-        self.succeed(callID)
         if self.rate != nil { self.applyRate() }
         if self.server.congestion.isCongested { self.applyCongestion() }
         if self.server.backPressure.isRaised { self.applyBackPressure(channel, text: text) }

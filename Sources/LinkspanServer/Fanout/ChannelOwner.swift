@@ -34,6 +34,8 @@ final class ChannelOwner {
         var header: EnvelopeHeader?
         var arrival: BridgeIndex?
         var raisesEvent: Bool
+        /// Who waits for what becomes of it.
+        var receipt: EgressReceipt?
     }
 
     init(context: ServerContext, loop: Int) {
@@ -61,6 +63,18 @@ final class ChannelOwner {
         self.depart(channel, data: data, header: header, arrival: nil, raisesEvent: true)
     }
 
+    /// The same, for somebody who waits for what becomes of the message at its bridges.
+    func publish(
+        _ name: UnsafeRawBufferPointer, hash: NameTable.Hash, data: UnsafeRawBufferPointer, receipt: EgressReceipt,
+        turn: Turn
+    ) {
+        let count = self.departures.count
+        self.publish(name, hash: hash, data: data, turn: turn)
+        guard self.departures.count > count, let origin = self.departures[count].header?.origin else { return }
+        receipt.numbered(origin)
+        self.departures[count].receipt = receipt
+    }
+
     func handle(_ batch: OwnerBatch, turn: Turn) {
         for request in batch.requests {
             let name = UnsafeRawBufferPointer(start: batch.bytes.base + request.nameStart, count: request.nameCount)
@@ -69,6 +83,11 @@ final class ChannelOwner {
                 let data = UnsafeRawBufferPointer(
                     start: batch.bytes.base + request.nameStart + request.nameCount, count: request.dataCount)
                 self.publish(name, hash: request.hash, data: data, turn: turn)
+            case .publishForReceipt(let index):
+                let data = UnsafeRawBufferPointer(
+                    start: batch.bytes.base + request.nameStart + request.nameCount, count: request.dataCount)
+                self.publish(
+                    name, hash: request.hash, data: data, receipt: batch.receipts[Int(index)], turn: turn)
             case .join(let channel):
                 self.join(name, hash: request.hash, loop: batch.source, channel: channel, turn: turn)
             case .leave(let form):
@@ -312,7 +331,8 @@ final class ChannelOwner {
             guard let header = departure.header else { continue }
             for route in departure.channel.routes {
                 if let arrival = departure.arrival, !route.carriesOn(from: arrival) { continue }
-                offers[route.bridge, default: []].append(EgressOffer(name: route.name, data: data, header: header))
+                offers[route.bridge, default: []].append(
+                    EgressOffer(name: route.name, data: data, header: header, receipt: departure.receipt))
             }
         }
         self.departures.removeAll(keepingCapacity: true)

@@ -9,6 +9,8 @@ struct OwnerBatch: Sendable {
         enum Kind: Sendable {
             /// A client of the asking loop published.
             case publish
+            /// The same, with somebody who waits for what becomes of it: index into ``OwnerBatch/receipts``.
+            case publishForReceipt(Int32)
             /// The asking loop has its first subscriber of the channel who reads its form.
             case join(ShardChannel)
             /// The asking loop has no subscriber of the channel any more who reads this form.
@@ -27,6 +29,7 @@ struct OwnerBatch: Sendable {
     /// Index of the asking loop.
     var source: Int
     var requests: ContiguousArray<Request> = []
+    var receipts: [EgressReceipt] = []
     var bytes: FrameBlock
 }
 

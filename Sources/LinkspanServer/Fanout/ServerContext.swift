@@ -35,6 +35,8 @@ final class ServerContext: Sendable {
     let bridgePlane: (any BridgePlane)?
     /// The bridges' own, or one that is never raised.
     let backPressure: BackPressure
+    /// Whether there is a bridge that the answers to publishes wait for.
+    let hasReceipts: Bool
     let health: @Sendable () -> HealthReport
     let inboxes: [LoopInbox]
     let counters: [LoopCounters]
@@ -78,6 +80,7 @@ final class ServerContext: Sendable {
         self.hopGuard = HopGuard(instance: instance)
         self.bridgePlane = bridgePlane
         self.backPressure = bridgePlane?.backPressure ?? BackPressure()
+        self.hasReceipts = bridgePlane?.hasReceipts ?? false
         self.health = health
         self.inboxes = inboxes
         self.counters = counters

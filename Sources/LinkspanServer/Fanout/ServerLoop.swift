@@ -23,6 +23,8 @@ final class ServerLoop {
     /// For what clients compress; nil until the first does.
     private var inflater: Inflater?
     private var blockers: [ChannelName: UInt64] = [:]
+    private(set) lazy var receipts = ReceiptDesk(loop: self)
+    private var awaited: [ChannelName: [AwaitedBridge]] = [:]
     private var upkeep: RepeatedTask?
 
     init(context: ServerContext, index: Int, eventLoop: any EventLoop) {
@@ -64,6 +66,30 @@ final class ServerLoop {
         }
     }
 
+    /// The same, for somebody who waits for what becomes of it at its bridges.
+    func publish(_ name: UnsafeRawBufferPointer, data: UnsafeRawBufferPointer, receipt: EgressReceipt) {
+        let hash = NameTable.Hash(name)
+        let owner = hash.owner(among: self.context.loopCount)
+        self.touch()
+        guard owner != self.index else {
+            return self.owner.publish(name, hash: hash, data: data, receipt: receipt, turn: self.turn)
+        }
+        let index = Int32(self.outboxes[owner]?.receipts.count ?? 0)
+        self.request(.publishForReceipt(index), name: name, hash: hash, data: data, owner: owner)
+        self.outboxes[owner]?.receipts.append(receipt)
+    }
+
+    /// The bridges that the answer to a publish waits for; remembered for a bounded number of channels.
+    func awaitedBridges(on name: UnsafeRawBufferPointer) -> [AwaitedBridge] {
+        guard let plane = self.context.bridgePlane else { return [] }
+        let channel = ChannelName(String(decoding: name, as: UTF8.self))
+        if let known = self.awaited[channel] { return known }
+        if self.awaited.count >= Self.rememberedChannels { self.awaited.removeAll(keepingCapacity: true) }
+        let bridges = plane.awaitedBridges(of: channel)
+        self.awaited[channel] = bridges
+        return bridges
+    }
+
     /// The first subscriber of a channel on this loop who reads its form.
     func join(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash, channel: ShardChannel) {
         let owner = hash.owner(among: self.context.loopCount)
@@ -101,13 +127,13 @@ final class ServerLoop {
         guard let plane = self.context.bridgePlane else { return 0 }
         let channel = ChannelName(String(decoding: name, as: UTF8.self))
         if let known = self.blockers[channel] { return known & self.context.backPressure.bits }
-        if self.blockers.count >= Self.blockersLimit { self.blockers.removeAll(keepingCapacity: true) }
+        if self.blockers.count >= Self.rememberedChannels { self.blockers.removeAll(keepingCapacity: true) }
         let blockers = plane.blockers(of: channel)
         self.blockers[channel] = blockers
         return blockers & self.context.backPressure.bits
     }
 
-    private static let blockersLimit = 4096
+    private static let rememberedChannels = 4096
 
     private static var noData: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
 
