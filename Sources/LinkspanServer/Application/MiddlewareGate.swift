@@ -14,6 +14,7 @@ struct MiddlewareGate: Sendable {
     let asksPublish: Bool
     let asksToken: Bool
     let asksDelivery: Bool
+    let limitsChannels: Bool
 
     init(_ middleware: Middleware) {
         self.middleware = middleware
@@ -26,6 +27,7 @@ struct MiddlewareGate: Sendable {
         self.asksPublish = middleware.asks(about: .publishIn)
         self.asksToken = middleware.asks(about: .authenticate)
         self.asksDelivery = middleware.asks(about: .publishOut)
+        self.limitsChannels = middleware.channels != nil
     }
 
     func asks(about type: MiddlewareActionType) -> Bool { self.middleware.asks(about: type) }

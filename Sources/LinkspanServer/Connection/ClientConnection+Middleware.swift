@@ -104,8 +104,15 @@ extension ClientConnection {
         if self.server.hasPermissions, !self.mayUse(channel, for: use, callID: action.callID, text: text) {
             return false
         }
-        let middleware = self.server.middleware.middleware
-        if middleware.channels != nil, !middleware.concerns(channel.string(in: text.bytes)) { return true }
+        // Before anything is copied: most servers have permissions and no middleware.
+        guard use == .publish ? self.server.middleware.asksPublish : self.server.middleware.asksSubscribe else {
+            return true
+        }
+        if self.server.middleware.limitsChannels,
+            !self.server.middleware.middleware.concerns(channel.string(in: text.bytes))
+        {
+            return true
+        }
         return !self.askAbout(action, text: text)
     }
 
