@@ -1,8 +1,11 @@
 #define _GNU_SOURCE
 #include "calls.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/socket.h>
 
 const void *linkspan_find(const void *haystack, size_t haystack_length, const void *needle, size_t needle_length) {
   return memmem(haystack, haystack_length, needle, needle_length);
@@ -23,4 +26,13 @@ void linkspan_pin(const int *cores, size_t count) {
   CPU_ZERO(&set);
   for (size_t i = 0; i < count; i++) CPU_SET(cores[i], &set);
   sched_setaffinity(0, sizeof set, &set);
+}
+
+void linkspan_send_at_once(int descriptor) {
+  int yes = 1;
+  setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+}
+
+void linkspan_cork(int descriptor, int is_corked) {
+  setsockopt(descriptor, IPPROTO_TCP, TCP_CORK, &is_corked, sizeof is_corked);
 }

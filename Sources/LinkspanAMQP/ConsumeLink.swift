@@ -236,9 +236,10 @@ struct ConsumeLink: ~Copyable {
     private mutating func handOver() {
         guard !self.batch.isEmpty else { return }
         let taken = self.taken
-        let (number, underWay) = taken.handedOver(upTo: self.deliveryTag)
-        self.isPaused = underWay >= Self.underWayLimit
+        let number = taken.handedOver(upTo: self.deliveryTag)
         self.conversation.link.deliver(self.batch) { taken.taken(number) }
+        // Asked before the thread waits: a batch that is taken from now on wakes it.
+        self.isPaused = !taken.mayRead(below: Self.underWayLimit)
         self.batch = []
         self.batch.reserveCapacity(Self.batchLimit)
         self.batchSize = 0

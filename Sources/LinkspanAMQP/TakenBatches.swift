@@ -18,8 +18,8 @@ final class TakenBatches: Sendable {
         self.alwaysRaises = alwaysRaises
     }
 
-    func handedOver(upTo lastTag: UInt64) -> (number: Int, underWay: Int) {
-        self.state.withLock { ($0.progress.handedOver(upTo: lastTag), $0.progress.underWay) }
+    func handedOver(upTo lastTag: UInt64) -> Int {
+        self.state.withLock { $0.progress.handedOver(upTo: lastTag) }
     }
 
     func taken(_ number: Int) {

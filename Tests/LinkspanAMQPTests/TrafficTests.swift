@@ -65,6 +65,29 @@ struct TrafficTests {
         }
     }
 
+    @Test func `reading goes on at once when the server takes what made it pause`() async throws {
+        try await TestBroker.calm { broker in
+            // The longest interval between two looks at the clock, so that no such look ends the pause.
+            let receiver = try await Talk.connected(
+                broker.settings(instance: "receiver", options: ["heartbeat": .duration(.seconds(300))]))
+            let sender = try await Talk.connected(broker.settings(instance: "sender"))
+            try await receiver.subscribe(.exact("sc.pause"))
+            receiver.holdDeliveries()
+            var sent: UInt64 = 0
+            // Messages one after the other are batches of their own.
+            while receiver.read({ $0.held.count }) < 4 {
+                sent += 1
+                try await sender.send(sent...sent, to: "sc.pause")
+                _ = try await receiver.receive(count: Int(sent))
+            }
+            try await sender.send((sent + 1)...(sent + 500), to: "sc.pause")
+            receiver.releaseDeliveries()
+            _ = try await receiver.receive(count: Int(sent) + 500, atMost: .seconds(15))
+            try await sender.finish()
+            try await receiver.finish()
+        }
+    }
+
     @Test func `each filter is one binding at the broker, and none stays`() async throws {
         try await TestBroker.calm { broker in
             let talk = try await Talk.connected(broker.settings())

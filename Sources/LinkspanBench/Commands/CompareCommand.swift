@@ -40,7 +40,7 @@ struct CompareCommand: AsyncParsableCommand {
         LiveServers.shared.endWhenInterrupted()
         OpenFiles.raiseLimit()
         let tools = try self.tools()
-        let report = await self.compare(tools, try self.selectedRows())
+        let report = await self.compare(tools, try self.selection())
         if let json = self.json { try self.save(report.json(), to: json) }
         if let page = self.page {
             try self.save(BenchmarkPage(report: report, command: self.command).markdown, to: page)
@@ -48,33 +48,73 @@ struct CompareCommand: AsyncParsableCommand {
         if !report.isClean { throw ExitCode(1) }
     }
 
-    private func compare(_ tools: Tools, _ rows: [Row]) async -> BenchmarkReport {
+    private func compare(_ tools: Tools, _ selection: Selection) async -> BenchmarkReport {
         let cores = Cores.split()
+        let rounds = self.rounds ?? (self.short ? 2 : 5)
+        let measured = Duration.seconds(self.seconds ?? (self.short ? 0.3 : 0.6))
         let comparison = Comparison(
-            tools: tools, cores: cores, rounds: self.rounds ?? (self.short ? 3 : 5),
-            measured: .seconds(self.seconds ?? (self.short ? 0.4 : 0.8)), note: { Self.note($0) })
+            tools: tools, cores: cores, rounds: rounds, measured: measured, note: { Self.note($0) })
         var outcomes: [RowOutcome] = []
-        for row in rows {
+        for row in selection.rows {
             Self.note("\(row.name): \(row.title)")
-            let outcome = await comparison.run(row)
-            outcomes.append(outcome)
-            if self.json != "-" { print(BenchmarkReport.text(outcome)) }
+            outcomes.append(self.told(await comparison.run(row)))
         }
-        let present = Contender.allCases.filter { contender in rows.contains { $0.contenders.contains(contender) } }
+        let bridges = BridgeComparison(
+            tools: tools, cores: cores, rounds: rounds, measured: measured, note: { Self.note($0) })
+        for row in selection.bridges where row.upstream.absence == nil {
+            Self.note("\(row.name): \(row.title)")
+            outcomes.append(self.told(await bridges.run(row)))
+        }
         return BenchmarkReport(
-            machine: .read(), versions: present.filter { $0.absence == nil }.compactMap { $0.version(tools) },
-            absences: present.compactMap(\.absence), rounds: comparison.rounds, measured: comparison.measured,
-            cores: cores, rows: outcomes)
+            machine: .read(), versions: selection.versions(tools), absences: selection.absences, rounds: rounds,
+            measured: measured, cores: cores, rows: outcomes)
     }
 
-    private func selectedRows() throws -> [Row] {
+    private func told(_ outcome: RowOutcome) -> RowOutcome {
+        if self.json != "-" { print(BenchmarkReport.text(outcome)) }
+        return outcome
+    }
+
+    private struct Selection {
+        var rows: [Row]
+        var bridges: [BridgeRow]
+
+        private var contenders: [Contender] {
+            Contender.allCases.filter { contender in self.rows.contains { $0.contenders.contains(contender) } }
+        }
+
+        private var upstreams: [Upstream] {
+            Upstream.allCases.filter { upstream in self.bridges.contains { $0.upstream == upstream } }
+        }
+
+        var absences: [String] {
+            var words: [String] = []
+            for absence in self.contenders.compactMap(\.absence) + self.upstreams.compactMap(\.absence)
+            where !words.contains(absence) {
+                words.append(absence)
+            }
+            return words
+        }
+
+        func versions(_ tools: Tools) -> [String] {
+            var versions = self.contenders.filter { $0.absence == nil }.compactMap { $0.version(tools) }
+            if self.upstreams.contains(.amqp), let version = Upstream.amqp.version { versions.append(version) }
+            return versions
+        }
+    }
+
+    private func selection() throws -> Selection {
         var all = Row.all(isShort: self.short)
         if self.noPeers { for index in all.indices { all[index].contenders.removeAll(where: \.isPeer) } }
-        guard let wanted = self.rows?.split(separator: ",").map(String.init) else { return all }
-        if let unknown = wanted.first(where: { name in !all.contains { $0.name == name } }) {
-            throw ValidationError("no row is called \(unknown); there are \(all.map(\.name).joined(separator: ", "))")
+        guard let wanted = self.rows?.split(separator: ",").map(String.init) else {
+            return Selection(rows: all, bridges: BridgeRow.all)
         }
-        return all.filter { wanted.contains($0.name) }
+        let names = all.map(\.name) + BridgeRow.all.map(\.name)
+        if let unknown = wanted.first(where: { !names.contains($0) }) {
+            throw ValidationError("no row is called \(unknown); there are \(names.joined(separator: ", "))")
+        }
+        return Selection(
+            rows: all.filter { wanted.contains($0.name) }, bridges: BridgeRow.all.filter { wanted.contains($0.name) })
     }
 
     private func tools() throws -> Tools {

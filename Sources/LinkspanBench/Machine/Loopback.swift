@@ -1,3 +1,4 @@
+internal import CLinkspanFloor
 internal import Glibc
 
 enum Loopback {
@@ -27,8 +28,7 @@ enum Loopback {
             close(descriptor)
             throw BenchError("no connection to port \(port): \(String(cString: strerror(code)))")
         }
-        var yes: Int32 = 1
-        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &yes, socklen_t(MemoryLayout<Int32>.size))
+        linkspan_send_at_once(descriptor)
         _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
         return descriptor
     }
