@@ -146,7 +146,7 @@ let package = Package(
         .target(
             name: "LinkspanBench",
             dependencies: [
-                "LinkspanWire", "LinkspanCore", "LinkspanBridgeKit", "CLinkspanFloor", "CLinkspanLinux",
+                "LinkspanWire", "LinkspanCore", "LinkspanBridgeKit", "CLinkspanFloor",
                 "CLinkspanMosquitto", "CLinkspanHiredis", "CLinkspanRabbitMQ", nioCore, arguments,
             ], swiftSettings: strict),
         .executableTarget(name: "linkspan-bench", dependencies: ["LinkspanBench"], swiftSettings: strict),

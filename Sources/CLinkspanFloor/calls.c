@@ -5,7 +5,10 @@
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 
 const void *linkspan_find(const void *haystack, size_t haystack_length, const void *needle, size_t needle_length) {
   return memmem(haystack, haystack_length, needle, needle_length);
@@ -35,4 +38,32 @@ void linkspan_send_at_once(int descriptor) {
 
 void linkspan_cork(int descriptor, int is_corked) {
   setsockopt(descriptor, IPPROTO_TCP, TCP_CORK, &is_corked, sizeof is_corked);
+}
+
+int linkspan_poller(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+void linkspan_watch(int poller, int descriptor, int is_new, int writes, void *pointer) {
+  struct epoll_event event = {.events = EPOLLIN | (writes ? EPOLLOUT : 0), .data.ptr = pointer};
+  epoll_ctl(poller, is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, descriptor, &event);
+}
+
+int linkspan_await(int poller, struct linkspan_event *events, int room, int milliseconds) {
+  struct epoll_event found[512];
+  int count = epoll_wait(poller, found, room < 512 ? room : 512, milliseconds);
+  for (int i = 0; i < count; i++) {
+    events[i].pointer = found[i].data.ptr;
+    events[i].is_readable = (found[i].events & ~(uint32_t)EPOLLOUT) != 0;
+    events[i].is_writable = (found[i].events & EPOLLOUT) != 0;
+  }
+  return count;
+}
+
+int linkspan_signal(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+
+int linkspan_timer(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK); }
+
+void linkspan_timer_set(int timer, uint64_t nanoseconds) {
+  struct itimerspec time = {
+      .it_value = {.tv_sec = (time_t)(nanoseconds / 1000000000), .tv_nsec = (long)(nanoseconds % 1000000000)}};
+  timerfd_settime(timer, TFD_TIMER_ABSTIME, &time, NULL);
 }

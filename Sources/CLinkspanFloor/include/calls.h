@@ -1,9 +1,7 @@
 #pragma once
-/* Linux calls that the Glibc module does not export. */
+/* Linux calls that the Glibc module does not export. System headers stay out of here: Swift would count their types as ours. */
 #include <stddef.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/timerfd.h>
+#include <stdint.h>
 
 /* memmem(3). */
 const void *linkspan_find(const void *haystack, size_t haystack_length, const void *needle, size_t needle_length);
@@ -17,3 +15,22 @@ void linkspan_pin(const int *cores, size_t count);
 /* TCP_NODELAY and TCP_CORK of tcp(7). */
 void linkspan_send_at_once(int descriptor);
 void linkspan_cork(int descriptor, int is_corked);
+
+/* epoll(7). */
+struct linkspan_event {
+  void *pointer;
+  int is_readable; /* or broken */
+  int is_writable;
+};
+int linkspan_poller(void);
+/* Watches for what can be read, and for room to write if `writes`; `is_new` tells whether it was watched before. */
+void linkspan_watch(int poller, int descriptor, int is_new, int writes, void *pointer);
+/* At most 512 events. */
+int linkspan_await(int poller, struct linkspan_event *events, int room, int milliseconds);
+
+/* eventfd(2), non-blocking. */
+int linkspan_signal(void);
+
+/* timerfd_create(2) on the monotonic clock, non-blocking, and the moment of its next expiry. */
+int linkspan_timer(void);
+void linkspan_timer_set(int timer, uint64_t nanoseconds);

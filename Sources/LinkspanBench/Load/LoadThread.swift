@@ -69,8 +69,8 @@ final class LoadThread {
         self.streams = run.streams
         self.signal = signals[index]
         self.wakes = signals
-        self.poller = epoll_create1(Int32(EPOLL_CLOEXEC))
-        self.timer = timerfd_create(CLOCK_MONOTONIC, Int32(TFD_CLOEXEC) | Int32(TFD_NONBLOCK))
+        self.poller = linkspan_poller()
+        self.timer = linkspan_timer()
         guard self.poller >= 0, self.timer >= 0 else { throw BenchError("no descriptors left (errno \(errno))") }
         let longest = run.streams.map(\.longestPublish).max() ?? 0
         self.outgoing = .allocate(byteCount: longest * Self.largestBurst, alignment: 16)
@@ -119,8 +119,8 @@ final class LoadThread {
     /// Works until the run has ended.
     func work() {
         do {
-            self.watch(self.signal, EPOLLIN.rawValue, nil)
-            self.watch(self.timer, EPOLLIN.rawValue, nil)
+            linkspan_watch(self.poller, self.signal, 1, 0, nil)
+            linkspan_watch(self.poller, self.timer, 1, 0, nil)
             try self.loop()
         } catch let error as BenchError {
             self.run.fail(error)
@@ -131,24 +131,24 @@ final class LoadThread {
     }
 
     private func loop() throws {
-        var events = [epoll_event](repeating: epoll_event(), count: 512)
+        var events = [linkspan_event](repeating: linkspan_event(), count: 512)
         while true {
             let phase = self.run.phase.load(ordering: .acquiring)
             if phase == .ended { return }
             self.noticed(phase)
             if self.nextToConnect < self.connections.count { try self.connectMore() }
-            let count = epoll_wait(self.poller, &events, Int32(events.count), 100)
+            let count = linkspan_await(self.poller, &events, Int32(events.count), 100)
             self.now = MonotonicClock.nanoseconds()
             self.measuredFrom = self.run.measuredFrom.load(ordering: .relaxed)
             self.measuredUntil = self.run.measuredUntil.load(ordering: .relaxed)
             for index in 0..<max(0, Int(count)) {
-                guard let pointer = events[index].data.ptr else {
+                guard let pointer = events[index].pointer else {
                     self.clearSignals()
                     continue
                 }
                 let connection = pointer.assumingMemoryBound(to: LoadConnection.self)
-                if events[index].events & EPOLLOUT.rawValue != 0 { try self.writable(connection) }
-                if events[index].events & ~EPOLLOUT.rawValue != 0 { try self.readable(connection) }
+                if events[index].is_writable != 0 { try self.writable(connection) }
+                if events[index].is_readable != 0 { try self.readable(connection) }
             }
             try self.pump()
             self.turnEnded()
@@ -191,14 +191,6 @@ final class LoadThread {
         }
     }
 
-    private func watch(
-        _ descriptor: Int32, _ events: UInt32, _ pointer: UnsafeMutableRawPointer?,
-        _ operation: Int32 = EPOLL_CTL_ADD
-    ) {
-        var event = epoll_event(events: events, data: epoll_data_t(ptr: pointer))
-        epoll_ctl(self.poller, operation, descriptor, &event)
-    }
-
     // MARK: Connecting
 
     private func connectMore() throws {
@@ -208,7 +200,7 @@ final class LoadThread {
             self.connecting += 1
             let port = connection.pointee.role == .publisher ? self.plan.publishPort : self.plan.subscribePort
             connection.pointee.descriptor = try Loopback.connect(port: port)
-            self.watch(connection.pointee.descriptor, EPOLLIN.rawValue, connection)
+            linkspan_watch(self.poller, connection.pointee.descriptor, 1, 0, connection)
             try self.nextStep(connection)
         }
     }
@@ -444,10 +436,7 @@ final class LoadThread {
 
     private func dueFirst() {
         guard case .perSecond = self.plan.pace, let due = self.owned.map(\.due).min() else { return }
-        var time = itimerspec()
-        time.it_value.tv_sec = Int(due / 1_000_000_000)
-        time.it_value.tv_nsec = Int(due % 1_000_000_000)
-        timerfd_settime(self.timer, Int32(TFD_TIMER_ABSTIME), &time, nil)
+        linkspan_timer_set(self.timer, due)
     }
 
     private func send(_ bytes: UnsafeRawBufferPointer, to connection: UnsafeMutablePointer<LoadConnection>) throws {
@@ -464,7 +453,7 @@ final class LoadThread {
         connection.pointee.unsent.append(rest)
         guard !connection.pointee.waitsToWrite else { return }
         connection.pointee.waitsToWrite = true
-        self.watch(connection.pointee.descriptor, EPOLLIN.rawValue | EPOLLOUT.rawValue, connection, EPOLL_CTL_MOD)
+        linkspan_watch(self.poller, connection.pointee.descriptor, 0, 1, connection)
     }
 
     private func writable(_ connection: UnsafeMutablePointer<LoadConnection>) throws {
@@ -478,7 +467,7 @@ final class LoadThread {
         }
         guard connection.pointee.unsent.isEmpty else { return }
         connection.pointee.waitsToWrite = false
-        self.watch(connection.pointee.descriptor, EPOLLIN.rawValue, connection, EPOLL_CTL_MOD)
+        linkspan_watch(self.poller, connection.pointee.descriptor, 0, 0, connection)
     }
 
     private func endChecks() {
@@ -493,7 +482,7 @@ final class LoadThread {
 /// An eventfd by which threads wake each other.
 enum LoadSignal {
     static func make() throws -> Int32 {
-        let descriptor = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
+        let descriptor = linkspan_signal()
         guard descriptor >= 0 else { throw BenchError("no descriptors left (errno \(errno))") }
         return descriptor
     }
