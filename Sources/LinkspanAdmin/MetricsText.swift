@@ -214,7 +214,7 @@ public struct MetricsText {
     }
 
     private static var ofBridges: [BridgeMetric] {
-        self.links + self.probes + self.egress + self.buffers + self.ingress
+        self.links + self.probes + self.egress + self.buffers + self.ingress + self.gaps
     }
 
     private static func directions(_ report: ProbeReport) -> [(String, ProbeState)] {
@@ -336,8 +336,9 @@ public struct MetricsText {
             BridgeMetric("ingress_delivered_total", .counter, "Messages handed to their channels.") {
                 $0.ingress.delivered
             },
-            BridgeMetric("ingress_late_total", .counter, "Delivered messages that came after a later one.") {
-                $0.ingress.late
+            BridgeMetric("ingress_late_total", .counter, "Messages that came after a later one.") { $0.ingress.late },
+            BridgeMetric("ingress_repaired_total", .counter, "Messages that came because they were asked for.") {
+                $0.ingress.repaired
             },
             BridgeMetric("ingress_duplicate_total", .counter, "Messages that had come before.") {
                 $0.ingress.duplicate
@@ -346,7 +347,44 @@ public struct MetricsText {
             BridgeMetric(
                 "ingress_refused_total", .counter, "Messages that were not handed to a channel.",
                 values: { Self.byReason($0.ingress.refused) }),
-            BridgeMetric("ingress_held_messages", .gauge, "Messages that are not judged yet.") { $0.ingress.held },
+            BridgeMetric("ingress_held_messages", .gauge, "Messages that are not judged yet, or wait for others.") {
+                $0.ingress.held
+            },
         ]
+    }
+
+    private static var gaps: [BridgeMetric] {
+        [
+            BridgeMetric("gap_named_messages_total", .counter, "Messages that were missing when a later one came.") {
+                $0.gaps.counts.named
+            },
+            BridgeMetric(
+                "gap_messages", .gauge, "Of those: may still come (open), came (closed), given up (final).",
+                values: { status in
+                    let counts = status.gaps.counts
+                    return [("open", counts.open), ("closed", counts.closed), ("final", counts.final)].map {
+                        ([("state", $0)], $1)
+                    }
+                }),
+            BridgeMetric(
+                "repair_remembered_bytes", .gauge,
+                "What is remembered for who misses it, and 128 bytes for each message.",
+                values: Self.repair { UInt64(clamping: $0.rememberedBytes) }),
+            BridgeMetric(
+                "repair_answered_total", .counter, "Messages that were sent again.", values: Self.repair(\.answered)),
+            BridgeMetric(
+                "repair_unknown_total", .counter, "Ranges asked for of which nothing is remembered.",
+                values: Self.repair(\.unknown)),
+            BridgeMetric(
+                "repair_denied_total", .counter, "Ranges answered in part, because the requester had its share.",
+                values: Self.repair(\.denied)),
+        ]
+    }
+
+    /// Of bridges that repair.
+    private static func repair(
+        _ value: @escaping (RepairStatus) -> UInt64
+    ) -> (BridgeStatus) -> [(labels: Labels, value: UInt64)] {
+        { status in status.gaps.repair.map { [([], value($0))] } ?? [] }
     }
 }

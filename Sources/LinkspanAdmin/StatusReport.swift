@@ -49,10 +49,13 @@ public struct StatusReport: Codable, Hashable, Sendable {
         public var occupancy: Occupancy?
         /// Of a buffer on disk; nil for one in memory.
         public var buffer: Buffer?
+        public var gaps: Gaps
+        /// Nil when the bridge does not repair.
+        public var repair: Repair?
 
         enum CodingKeys: String, CodingKey {
             case name, type, state, since, upstream, product, connects, failures, egress, ingress, filters, probe,
-                occupancy, buffer
+                occupancy, buffer, gaps, repair
             case isRequired = "required"
             case lastError = "last_error"
             case retryMilliseconds = "retry_ms"
@@ -148,9 +151,10 @@ public struct StatusReport: Codable, Hashable, Sendable {
         }
     }
 
-    /// `received = delivered + duplicate + looped + refused + held`; `late` is a part of `delivered`.
+    /// `received = delivered + duplicate + looped + refused + held`; `late` came after a later one of the same origin and channel, `repaired`
+    /// of them because it was asked for.
     public struct Ingress: Codable, Hashable, Sendable {
-        public var received, delivered, late, duplicate, looped: UInt64
+        public var received, delivered, late, repaired, duplicate, looped: UInt64
         /// Every reason, also those that did not occur.
         public var refused: [String: UInt64]
         public var held: UInt64
@@ -213,6 +217,8 @@ extension StatusReport.Bridge {
                 repeated: report.repeatedCount, ignored: report.ignoredCount)
         }
         self.buffer = status.storage.map { StatusReport.Buffer($0, recovered: status.egress.recovered) }
+        self.gaps = StatusReport.Gaps(status.gaps)
+        self.repair = status.gaps.repair.map(StatusReport.Repair.init)
     }
 }
 
@@ -263,8 +269,8 @@ extension StatusReport.Egress {
 extension StatusReport.Ingress {
     init(_ ledger: IngressLedger) {
         self.init(
-            received: ledger.received, delivered: ledger.delivered, late: ledger.late, duplicate: ledger.duplicate,
-            looped: ledger.looped, refused: ledger.refused.byName, held: ledger.held)
+            received: ledger.received, delivered: ledger.delivered, late: ledger.late, repaired: ledger.repaired,
+            duplicate: ledger.duplicate, looped: ledger.looped, refused: ledger.refused.byName, held: ledger.held)
     }
 }
 

@@ -42,6 +42,7 @@ public struct StatusText {
                 + "rejected filters \(bridge.rejectedFilters)  buffered bytes \(bridge.bufferedBytes)",
         ]
         lines.insert(contentsOf: self.proof(of: bridge), at: 2)
+        lines.insert(contentsOf: self.gaps(of: bridge), at: lines.count - 1)
         if let occupancy = bridge.occupancy {
             lines.append(
                 "  occupancy  instances \(occupancy.instances)  subscriptions \(occupancy.entries)  "
@@ -73,6 +74,29 @@ public struct StatusText {
             "  asked \(hook.asked) = answered \(hook.answered) + failed \(Self.total(failures)) + waiting \(hook.waiting) "
                 + "+ under way \(hook.underWay)",
         ] + Self.reasons("failed", failures)
+    }
+
+    /// Gaps that are shown, the latest ones; `--json` has the others.
+    private static let shownGaps = 10
+
+    private func gaps(of bridge: StatusReport.Bridge) -> [String] {
+        let gaps = bridge.gaps
+        var lines: [String] = []
+        if gaps.named > 0 {
+            let final = gaps.final > 0 ? self.colour("final \(gaps.final)", .red) : "final 0"
+            lines.append("  gaps named \(gaps.named) = open \(gaps.open) + closed \(gaps.closed) + \(final)")
+        }
+        lines += gaps.list.filter { $0.missing > 0 }.suffix(Self.shownGaps).map { gap in
+            let numbers = gap.from == gap.to ? "\(gap.from)" : "\(gap.from) to \(gap.to)"
+            return "    \(gap.state)  \(Self.printable(gap.channel))  \(gap.origin)/\(gap.epoch)  \(numbers)  "
+                + "missing \(gap.missing)"
+        }
+        if let repair = bridge.repair {
+            lines.append(
+                "  repair  repaired \(bridge.ingress.repaired)  sent again \(repair.answered)  "
+                    + "remembered \(repair.rememberedMessages) (\(repair.rememberedBytes) bytes)")
+        }
+        return lines
     }
 
     private func proof(of bridge: StatusReport.Bridge) -> [String] {

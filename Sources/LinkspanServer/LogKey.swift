@@ -19,4 +19,5 @@ enum LogKey {
     static let bufferedMessages = "buffer.messages"
     static let file = "file.name"
     static let bytes = "file.bytes"
+    static let lost = "lost.messages"
 }

@@ -12,6 +12,8 @@ final class StallingProxy: Sendable {
         /// Connections are numbered; those up to here carry nothing any more.
         var stalled = 0
         var last = 0
+        /// Accepted and not cut.
+        var open: [any Channel] = []
     }
 
     /// - Parameter target: a port on loopback.
@@ -32,6 +34,15 @@ final class StallingProxy: Sendable {
         self.state.withLock { $0.stalled = $0.last }
     }
 
+    /// Closes what is open now, so that nobody has to find out that it is dead.
+    func cut() {
+        let open = self.state.withLock { state in
+            defer { state.open = [] }
+            return state.open
+        }
+        for channel in open { channel.close(promise: nil) }
+    }
+
     func stop() async throws {
         try await self.listener.withLock { $0 }?.close()
     }
@@ -43,6 +54,7 @@ final class StallingProxy: Sendable {
     private func join(_ near: any Channel) -> EventLoopFuture<Void> {
         let number = self.state.withLock { state in
             state.last += 1
+            state.open.append(near)
             return state.last
         }
         return ClientBootstrap(group: near.eventLoop)

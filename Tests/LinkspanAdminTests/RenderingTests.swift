@@ -89,6 +89,9 @@ struct RenderingTests {
                 + value("ingress_refused_total") + value("ingress_held_messages"))
         #expect(
             samples["linkspan_bridge_egress_dropped_total{bridge=\"plant\",type=\"mqtt\",reason=\"buffer_full\"}"] == 3)
+        #expect(value("gap_named_messages_total") == value("gap_messages") && value("gap_messages") == 4)
+        #expect(samples["linkspan_bridge_gap_messages{bridge=\"plant\",type=\"mqtt\",state=\"final\"}"] == 2)
+        #expect(value("repair_answered_total") == 6)
         #expect(samples["linkspan_publishes_total"] == 30)
         #expect(samples["linkspan_ready"] == 1)
     }
@@ -187,6 +190,10 @@ struct RenderingTests {
         let text = String(decoding: json, as: UTF8.self)
         #expect(text.contains("\"in_flight\":2"))
         #expect(text.contains("\"buffer_full\":3"))
+        #expect(
+            text.contains(
+                "\"from\":2,\"missing\":2,\"named_at\":1700000000000,\"origin\":\"edge-2\",\"state\":\"final\",\"to\":4"
+            ))
         #expect(text.contains("\"retry_ms\":1500"))
         #expect(text.contains("\"awaited\":[\"bridge plant\"]"))
     }
@@ -202,6 +209,10 @@ struct RenderingTests {
                   probes are off
                   out  accepted 21 = confirmed 6 + filtered 1 + expired 2 + dropped 7 + buffered 3 + in flight 2
                   in   received 15 = delivered 5 + duplicate 4 + looped 3 + refused 2 + held 1
+                  gaps named 4 = open 1 + closed 1 + final 2
+                    final  news [2J  edge-2/7  2 to 4  missing 2
+                    open  news [2J  edge-2/7  9  missing 1
+                  repair  repaired 0  sent again 6  remembered 5 (700 bytes)
                   connects 7  failures 8  filters 9  rejected filters 1  buffered bytes 640
                   dropped: buffer_full 3, link_lost 4
                   refused: reserved 2

@@ -24,7 +24,12 @@ extension BridgeStatus {
         ingress.looped = 3
         ingress.refused[.reserved] = 2
         ingress.held = 1
-        return BridgeStatus(
+        var gaps = GapLedger()
+        gaps.apply(.named(.news(1, 2...4)))
+        gaps.apply(.named(.news(2, 9...9)))
+        gaps.apply(.filled(id: 1, 3...3, wasFinal: false))
+        gaps.apply(.final(id: 1, count: 2))
+        var status = BridgeStatus(
             name: name, declaration: name.split(separator: "@").first.map(String.init) ?? name, kind: "mqtt",
             isRequired: isRequired, state: state, since: 1_700_000_000_000,
             upstream: "mqtt://127.0.0.1:1883", facts: UpstreamFacts(product: "mosquitto 2"),
@@ -32,6 +37,19 @@ extension BridgeStatus {
             retryDelay: state == .waiting ? .milliseconds(1500) : nil,
             connects: 7, failures: 8, egress: egress, ingress: ingress, bufferedBytes: 640, interestCount: 9,
             rejectedFilters: 1, refusedInterest: 0, strayTickets: 0)
+        status.gaps = GapStatus(
+            counts: gaps.counts, records: gaps.records,
+            repair: RepairStatus(
+                rememberedMessages: 5, rememberedBytes: 700, answered: 6, unknown: 1, denied: 2, unasked: 0))
+        return status
+    }
+}
+
+extension Gap {
+    fileprivate static func news(_ id: UInt64, _ range: ClosedRange<UInt64>) -> Gap {
+        Gap(
+            id: id, bridge: BridgeIndex(0), channel: "news\u{1B}[2J", instance: InstanceID("edge-2")!, epoch: 7,
+            range: range, sender: InstanceID("edge-2")!, namedAt: 1_700_000_000_000)
     }
 }
 

@@ -38,7 +38,7 @@ import Testing
 
             let second = try await host.connected(1)
             let work = second.link.takeWork(upTo: 10)
-            #expect(Set(work.interest) == Set(["a", "b", "c"].map { .subscribe(.exact("sc/\($0)")) }))
+            #expect(Set(work.interest.ofChannels) == Set(["a", "b", "c"].map { .subscribe(.exact("sc/\($0)")) }))
             #expect(work.texts == ["3", "4"])
             run.link.confirm(3...4)
             #expect(host.status.egress.inFlight == 2, "a conversation that ended has no say any more")

@@ -53,7 +53,7 @@ private struct Ticks {
             #expect(host.status.probe?.egress == .suspect && !host.status.isReady)
             host.offer(.test("1"))
             let work = run.link.takeWork(upTo: 10)
-            #expect(work.interest == [.subscribe(.exact(Self.name))])
+            #expect(work.interest.ofChannels == [.subscribe(.exact(Self.name))])
             #expect(work.egress.map(\.name) == [Self.name, "sc/a"])
             #expect(work.egress.map(\.ticket) == [1, 2])
             #expect(work.egress[0].lifetime == .seconds(12) && work.egress[1].lifetime == nil)
@@ -177,7 +177,7 @@ private struct Ticks {
             let mute = try await host.connected(1)
             #expect(!mute.settings.sends)
             let work = mute.link.takeWork(upTo: 10)
-            #expect(work.egress.isEmpty && work.interest == [.subscribe(.exact(Self.name))])
+            #expect(work.egress.isEmpty && work.interest.ofChannels == [.subscribe(.exact(Self.name))])
             #expect(host.status.probe?.egress == nil && host.status.probe?.ingress == .assumed)
             #expect(host.status.isReady)
         }
@@ -199,7 +199,7 @@ private struct Ticks {
         }.running { host in
             let run = try await host.connected()
             let work = run.link.takeWork(upTo: 10)
-            #expect(Set(work.interest) == [.subscribe(.prefix("sc/plant/")), .subscribe(.exact(Self.name))])
+            #expect(Set(work.interest.ofChannels) == [.subscribe(.prefix("sc/plant/")), .subscribe(.exact(Self.name))])
         }
         try await self.host { $0.interest = .always }.running { host in
             let run = try await host.connected()

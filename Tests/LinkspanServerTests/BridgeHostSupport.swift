@@ -91,6 +91,7 @@ final class RecordingAcceptor: IngressAcceptor {
 
     let delivered = EventLog<Envelope>()
     let hopLimits = EventLog<Int>()
+    let marks = EventLog<SequenceMark>()
     private let hopGuard: HopGuard
     private let holds: Bool
     private let state = Mutex(State())
@@ -113,6 +114,10 @@ final class RecordingAcceptor: IngressAcceptor {
             return tally
         }
         if !self.holds { taken(tally) }
+    }
+
+    func accept(_ marks: [SequenceMark], sender: InstanceID, from bridge: BridgeIndex) {
+        for mark in marks { self.marks.append(mark) }
     }
 
     /// Takes all batches that were held back.
@@ -173,6 +178,15 @@ final class HostTime: Sendable {
         }
         self.advance(by: found.event)
         return (found.event, found.index + 1)
+    }
+
+    /// Runs `body` when the host's own timer has come round.
+    func afterTick(_ body: () -> Void) async throws {
+        _ = try await self.sleeps.first("a pause of the host's timer") { $0 == Self.tick }
+        let count = self.sleeps.events.count { $0 == Self.tick }
+        self.advance(by: Self.tick)
+        _ = try await eventually("a tick") { self.sleeps.events.count { $0 == Self.tick } > count ? true : nil }
+        body()
     }
 
     /// Pauses of the host's own timer with the settings' default linger.
@@ -261,8 +275,32 @@ struct HostUnderTest {
         return run
     }
 
+    /// What a bridge finds to send, once there is something.
+    func work(of run: ScriptedRun) async throws -> [EgressMessage] {
+        let work = EventLog<[EgressMessage]>()
+        run.link.onWork {
+            // Not inside the call that wakes: that must not call back.
+            Task {
+                let messages = run.link.takeWork(upTo: 100).egress
+                if !messages.isEmpty { work.append(messages) }
+            }
+        }
+        return try await work.first("work for the upstream").event
+    }
+
     func offer(_ offers: EgressOffer...) {
         self.host.offer(offers, to: BridgeIndex(0))
+    }
+}
+
+extension [InterestChange] {
+    /// Without what every bridge that receives subscribes to for itself.
+    var ofChannels: [InterestChange] {
+        self.filter { change in
+            switch change {
+            case .subscribe(let filter), .unsubscribe(let filter): filter != .exact("sc/$linkspan/marks")
+            }
+        }
     }
 }
 

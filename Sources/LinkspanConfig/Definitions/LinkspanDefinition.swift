@@ -293,6 +293,7 @@ extension BlockDefinition {
                 KeyDefinition(
                     "max_hops", .integer(1...64), default: "\(defaults.maximumHops)",
                     "Instances that a message may pass."),
+                KeyDefinition("repair", .block(.repair), "Asks again for what did not come; off when not given."),
                 KeyDefinition("probe", .block(.probe), "Signs of life that prove that messages pass."),
                 KeyDefinition(
                     "required", .boolean, default: "\(defaults.isRequired)", "Whether readiness waits for it."),
@@ -328,6 +329,21 @@ extension BlockDefinition {
             KeyDefinition(
                 "sync_interval", .duration(.milliseconds(10) ... .seconds(3600)),
                 default: Quantity.text(defaults.syncInterval), "How often, with sync: interval."),
+        ])
+    }
+
+    private static var repair: BlockDefinition {
+        let defaults = RepairSettings()
+        return BlockDefinition([
+            KeyDefinition(
+                "window", .duration(.seconds(1) ... .seconds(3600)), default: Quantity.text(defaults.window),
+                "How long what was sent is remembered, and what did not come is asked for."),
+            KeyDefinition(
+                "size", .size(65_536...(1 << 36)), default: Quantity.text(bytes: defaults.sizeBytes),
+                "What is remembered: payloads, and 128 bytes for each message."),
+            KeyDefinition(
+                "hold", .duration(.zero ... .seconds(60)), default: Quantity.text(defaults.hold),
+                "How long later messages of a channel wait for missing ones."),
         ])
     }
 

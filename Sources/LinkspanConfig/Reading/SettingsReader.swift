@@ -285,12 +285,30 @@ struct SettingsReader {
         rule.ack = block.choice("ack") ?? rule.ack
         rule.isRequired = block.boolean("required") ?? rule.isRequired
         rule.buffer = Self.buffer(from: block.block("buffer"))
+        rule.repair = self.repair(of: block)
         rule.probe = self.probe(from: block.block("probe"), of: block)
         rule.retryInitial = block.block("retry").duration("initial") ?? rule.retryInitial
         rule.retryReturn = block.block("retry").duration("return") ?? rule.retryReturn
         rule.retryMaximum = block.block("retry").duration("max") ?? max(rule.retryMaximum, rule.retryInitial)
         self.check(rule, in: block, bridgeNames: bridgeNames)
         return rule
+    }
+
+    private mutating func repair(of bridge: ConfigBlock) -> RepairSettings? {
+        let block = bridge.block("repair")
+        guard bridge.written.contains("repair") || ["window", "size", "hold"].contains(where: block.has) else {
+            return nil
+        }
+        var settings = RepairSettings()
+        settings.window = block.duration("window") ?? settings.window
+        settings.sizeBytes = block.size("size") ?? settings.sizeBytes
+        settings.hold = block.duration("hold") ?? settings.hold
+        if settings.hold >= settings.window {
+            self.report(
+                block.location(of: "hold"), "\(bridge.path.label): repair.hold is not shorter than repair.window",
+                hint: "what is no longer remembered is not worth waiting for")
+        }
+        return settings
     }
 
     private mutating func probe(from block: ConfigBlock, of bridge: ConfigBlock) -> ProbeSettings? {

@@ -85,12 +85,14 @@ public struct EgressLedger: Sendable, Hashable {
 public struct IngressLedger: Sendable, Hashable {
     public var received: UInt64 = 0
     public var delivered: UInt64 = 0
-    /// Of `delivered`: came after a later one of the same origin and channel.
+    /// Came after a later one of the same origin and channel; delivered, or held until what is missing before it came.
     public var late: UInt64 = 0
+    /// Of `late`: came because it was asked for.
+    public var repaired: UInt64 = 0
     public var duplicate: UInt64 = 0
     public var looped: UInt64 = 0
     public var refused = ReasonCounts<IngressRefusal>()
-    /// With the channel owners, not judged yet.
+    /// With the channel owners: not judged yet, or waiting for missing ones before it.
     public var held: UInt64 = 0
 
     public init() {}
@@ -100,11 +102,12 @@ public struct IngressLedger: Sendable, Hashable {
         self.received == self.delivered + self.duplicate + self.looped + self.refused.total + self.held
     }
 
-    /// Books the owners' verdict on `count` messages that were held.
+    /// Books the owners' verdict on `count` messages that were held; those that the tally has as held stay so.
     public mutating func settle(_ tally: IngressTally, of count: Int) {
-        self.held -= UInt64(count)
+        self.held -= UInt64(count - tally.held)
         self.delivered += UInt64(tally.delivered)
         self.late += UInt64(tally.late)
+        self.repaired += UInt64(tally.repaired)
         self.duplicate += UInt64(tally.duplicate)
         self.looped += UInt64(tally.looped)
         self.refused[.tooManyHops] += UInt64(tally.tooManyHops)

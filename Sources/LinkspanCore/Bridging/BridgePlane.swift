@@ -45,11 +45,15 @@ public struct IngressEnvelope: Sendable {
     public init(_ envelope: Envelope) { self.envelope = envelope }
 }
 
-/// What became of a batch of ingress envelopes.
+/// What became of a batch of ingress envelopes. Those that wait for missing ones are in no count but `held` until they are delivered.
 public struct IngressTally: Sendable, Hashable {
     public var delivered = 0
-    /// Delivered after a later one of the same channel; also counted in `delivered`.
+    /// Waiting for missing ones before them.
+    public var held = 0
+    /// Came after a later one of the same origin and channel.
     public var late = 0
+    /// Of `late`: came because it was asked for.
+    public var repaired = 0
     public var duplicate = 0
     public var looped = 0
     public var tooManyHops = 0
@@ -58,6 +62,8 @@ public struct IngressTally: Sendable, Hashable {
 
     public static func += (sum: inout IngressTally, other: IngressTally) {
         sum.delivered += other.delivered
+        sum.held += other.held
+        sum.repaired += other.repaired
         sum.late += other.late
         sum.duplicate += other.duplicate
         sum.looped += other.looped
@@ -92,6 +98,26 @@ public protocol BridgePlane: Sendable {
 
     /// The last local subscriber of `channel` left.
     func channelUnsubscribed(_ channel: ChannelName)
+
+    /// What the rule of a bridge says about gaps; asked once per owner and bridge.
+    func gapTerms(for bridge: BridgeIndex) -> GapTerms
+
+    /// What one owner found out about messages that did not come, in order.
+    func noteGaps(_ events: [GapEvent], of bridge: BridgeIndex)
+
+    /// Messages that a bridge received and that had to wait were delivered now: `tally` takes them out of what is held.
+    func settleHeld(_ tally: IngressTally, of bridge: BridgeIndex)
+
+    /// Channels that went quiet, with the last number of each that was offered to `bridge`.
+    func channelsQuiet(_ marks: [SequenceMark], on bridge: BridgeIndex)
+}
+
+/// A plane whose bridges promise nothing about gaps needs none of these.
+extension BridgePlane {
+    public func gapTerms(for bridge: BridgeIndex) -> GapTerms { GapTerms() }
+    public func noteGaps(_ events: [GapEvent], of bridge: BridgeIndex) {}
+    public func settleHeld(_ tally: IngressTally, of bridge: BridgeIndex) {}
+    public func channelsQuiet(_ marks: [SequenceMark], on bridge: BridgeIndex) {}
 }
 
 extension BridgePlane {
@@ -111,4 +137,23 @@ public protocol IngressAcceptor: Sendable {
     func accept(
         _ batch: [IngressEnvelope], from bridge: BridgeIndex, hopLimit: Int,
         taken: @escaping @Sendable (IngressTally) -> Void)
+
+    /// The same for messages that were sent again: an owner takes those that it misses, and judges the others as duplicates.
+    func acceptRepaired(
+        _ batch: [IngressEnvelope], from bridge: BridgeIndex, hopLimit: Int,
+        taken: @escaping @Sendable (IngressTally) -> Void)
+
+    /// Tells the owners what `sender` says that it sent to the upstream of `bridge`.
+    func accept(_ marks: [SequenceMark], sender: InstanceID, from bridge: BridgeIndex)
+}
+
+extension IngressAcceptor {
+    public func acceptRepaired(
+        _ batch: [IngressEnvelope], from bridge: BridgeIndex, hopLimit: Int,
+        taken: @escaping @Sendable (IngressTally) -> Void
+    ) {
+        self.accept(batch, from: bridge, hopLimit: hopLimit, taken: taken)
+    }
+
+    public func accept(_ marks: [SequenceMark], sender: InstanceID, from bridge: BridgeIndex) {}
 }

@@ -10,6 +10,10 @@ public enum ControlChannel: String, Sendable, Hashable, CaseIterable {
     case unsubscribe = "events/unsubscribe"
     /// Who listens already: ``OccupancySnapshot``.
     case occupancy
+    /// How far senders got: ``MarkMessage``.
+    case marks
+    /// What receivers missed: ``RepairMessage``.
+    case repair
 
     public var channel: ChannelName { ChannelName(ChannelName.reservedPrefix + self.rawValue) }
 

@@ -25,7 +25,16 @@ public struct SequenceWindow: Sendable, Equatable {
     /// Every number up to here came before we listened; one that still arrives is late, not a duplicate.
     private var unheard: UInt64 = 0
 
-    public init() {}
+    /// Whether number 1 was due: we listened before it was given out.
+    private let isHeardFromStart: Bool
+
+    /// Set while nobody promises that we listened since `highest`; cleared by the next number above it.
+    public private(set) var isRebased = false
+
+    /// - Parameter isHeardFromStart: whether numbers before the first one heard are missing too.
+    public init(isHeardFromStart: Bool = false) {
+        self.isHeardFromStart = isHeardFromStart
+    }
 
     /// - Parameters:
     ///   - sequence: counts from 1; 0 is nobody's number and judged a duplicate.
@@ -33,8 +42,10 @@ public struct SequenceWindow: Sendable, Equatable {
     public mutating func judge(_ sequence: UInt64, rangeLimit: Int = Self.defaultRangeLimit) -> SequenceVerdict {
         guard sequence > self.highest else { return self.judgeBehind(sequence, rangeLimit: rangeLimit) }
         let expected = self.highest + 1
-        let isFirst = self.highest == 0
+        let isFirst = self.highest == 0 && !self.isHeardFromStart
+        let isRebased = self.isRebased
         self.highest = sequence
+        self.isRebased = false
         if sequence == expected { return .fresh(gap: nil) }
         if isFirst {
             self.unheard = sequence - 1
@@ -43,10 +54,49 @@ public struct SequenceWindow: Sendable, Equatable {
         let gap = expected...(sequence - 1)
         self.missing.append(gap)
         self.giveUp(beyond: rangeLimit)
-        return .fresh(gap: gap)
+        return .fresh(gap: isRebased ? nil : gap)
     }
 
     public static let defaultRangeLimit = 256
+
+    /// The origin says that it gave out all numbers up to `sequence`; the answer names those that are missing at the end.
+    ///
+    /// Nothing happens where nobody promised that we listened: before the first number, and after ``rebase()``.
+    public mutating func mark(_ sequence: UInt64, rangeLimit: Int = Self.defaultRangeLimit) -> ClosedRange<UInt64>? {
+        guard sequence > self.highest, self.highest > 0 || self.isHeardFromStart, !self.isRebased else { return nil }
+        let gap = (self.highest + 1)...sequence
+        self.highest = sequence
+        self.missing.append(gap)
+        self.giveUp(beyond: rangeLimit)
+        return gap
+    }
+
+    /// Says that we may not have listened since the highest number: what lies between it and the next one is not a gap, and late when it arrives.
+    public mutating func rebase() {
+        self.isRebased = true
+    }
+
+    /// The lowest missing number in `range`.
+    /// - Complexity: O(log ranges).
+    public func firstMissing(in range: ClosedRange<UInt64>) -> UInt64? {
+        let index = self.index(from: range.lowerBound)
+        guard index < self.missing.count, self.missing[index].lowerBound <= range.upperBound else { return nil }
+        return max(self.missing[index].lowerBound, range.lowerBound)
+    }
+
+    /// Gives up what is missing in `range`: what still comes from it is a duplicate.
+    public mutating func forget(_ range: ClosedRange<UInt64>) {
+        var kept: [ClosedRange<UInt64>] = []
+        for missing in self.missing {
+            guard missing.overlaps(range) else {
+                kept.append(missing)
+                continue
+            }
+            if missing.lowerBound < range.lowerBound { kept.append(missing.lowerBound...(range.lowerBound - 1)) }
+            if missing.upperBound > range.upperBound { kept.append((range.upperBound + 1)...missing.upperBound) }
+        }
+        self.missing = kept
+    }
 
     private mutating func judgeBehind(_ sequence: UInt64, rangeLimit: Int) -> SequenceVerdict {
         if sequence <= self.unheard {
@@ -65,13 +115,19 @@ public struct SequenceWindow: Sendable, Equatable {
     }
 
     private func indexOfRange(containing sequence: UInt64) -> Int? {
+        let index = self.index(from: sequence)
+        return index < self.missing.count && self.missing[index].contains(sequence) ? index : nil
+    }
+
+    /// Of the first range that does not end before `sequence`.
+    private func index(from sequence: UInt64) -> Int {
         var low = 0
         var high = self.missing.count
         while low < high {
             let middle = (low + high) / 2
             if self.missing[middle].upperBound < sequence { low = middle + 1 } else { high = middle }
         }
-        return low < self.missing.count && self.missing[low].contains(sequence) ? low : nil
+        return low
     }
 
     private mutating func giveUp(beyond rangeLimit: Int) {

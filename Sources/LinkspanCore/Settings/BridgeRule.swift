@@ -88,6 +88,8 @@ public struct BridgeRule: Sendable, Hashable {
     public var probe: ProbeSettings? = ProbeSettings()
     /// What the answer to a client's publish waits for.
     public var ack = AckLevel.local
+    /// Nil neither remembers what was sent nor asks for what did not come.
+    public var repair: RepairSettings?
     /// Whether `/ready` waits for it.
     public var isRequired = false
 

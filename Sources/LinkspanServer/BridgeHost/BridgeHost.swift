@@ -48,6 +48,9 @@ public final class BridgeHost: BridgePlane, Service {
         self.clock = clock
         self.logger = logger
         self.drainLimit = drainLimit
+        for runner in self.runners {
+            runner.detours.withLock { $0 = { [weak self] in self?.detour($0, around: $1) } }
+        }
     }
 
     /// Finds everything that is wrong with the bridges of `settings`, offline.
@@ -104,6 +107,27 @@ public final class BridgeHost: BridgePlane, Service {
         guard !channel.isReserved else { return }
         for runner in self.runners where runner.plan.selector.contains(channel) {
             runner.channelUnsubscribed(channel)
+        }
+    }
+
+    public func gapTerms(for bridge: BridgeIndex) -> GapTerms { self.runners[bridge.value].plan.gapTerms }
+
+    public func noteGaps(_ events: [GapEvent], of bridge: BridgeIndex) {
+        self.runners[bridge.value].noteGaps(events)
+    }
+
+    public func settleHeld(_ tally: IngressTally, of bridge: BridgeIndex) {
+        self.runners[bridge.value].settleHeld(tally)
+    }
+
+    public func channelsQuiet(_ marks: [SequenceMark], on bridge: BridgeIndex) {
+        self.runners[bridge.value].channelsQuiet(marks)
+    }
+
+    /// Asks through the bridges that carry the same channels, when the one that named the gap has no upstream at the moment.
+    private func detour(_ request: RepairRequest, around bridge: BridgeIndex) {
+        for runner in self.runners where runner.plan.index != bridge {
+            if let share = runner.share(of: request) { _ = runner.ask(share) }
         }
     }
 

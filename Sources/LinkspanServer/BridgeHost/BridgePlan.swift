@@ -7,7 +7,7 @@ struct BridgePlan: Sendable {
     var rule: BridgeRule
     var kind: String
     var bridge: any Bridge
-    /// For a rule that only receives: the same without the means to send its probes, for upstreams that let it send nothing.
+    /// For a rule that only receives: the same without the means to send what is its own, for upstreams that let it send nothing.
     var mute: (any Bridge)?
     var urls: [UpstreamURL]
     var selector: ChannelSelector
@@ -19,13 +19,13 @@ struct BridgePlan: Sendable {
     var receives: Bool { self.rule.direction != .egress }
 
     func carriesOut(_ channel: ChannelName) -> Bool {
-        self.rule.direction != .ingress && self.rule.events.contains(.publish) && self.selector.contains(channel)
+        self.publishes && self.selector.contains(channel)
     }
 
     func interestTable() -> InterestTable {
         let own = self.controlNames
         switch (self.receives, self.rule.interest) {
-        case (false, _): return InterestTable(always: [])
+        case (false, _): return InterestTable(always: own.map { .exact($0) })
         case (true, .always):
             let filters = InterestTable.filters(for: self.selector, through: self.template)
             return InterestTable(always: filters + own.map { .exact($0) })
@@ -86,11 +86,12 @@ struct BridgePlanner {
         guard let kind = self.kind(of: upstream, rule.upstream) else { return nil }
         let template = self.template(of: rule, kind, path)
         let sends = rule.direction != .ingress || rule.mirrorsOccupancy
-        let bridge = self.bridge(kind, rule, upstream, sends: sends || rule.probe != nil)
+        let speaks = rule.probe != nil || rule.repair != nil
+        let bridge = self.bridge(kind, rule, upstream, sends: sends || speaks)
         guard let selector, let template, let bridge else { return nil }
         return BridgePlan(
             index: BridgeIndex(index), rule: rule, kind: kind.kind, bridge: bridge,
-            mute: sends || rule.probe == nil ? nil : self.bridge(kind, rule, upstream, sends: false),
+            mute: sends || !speaks ? nil : self.bridge(kind, rule, upstream, sends: false),
             urls: upstream.urls, selector: selector, template: template,
             transit: transit & ~(1 << UInt64(index & 63)), bufferPath: self.bufferPath(of: rule, path))
     }
@@ -121,7 +122,7 @@ struct BridgePlanner {
         let settings = BridgeSettings(
             name: rule.name, instance: self.settings.instance.id, urls: upstream.urls, username: upstream.username,
             password: upstream.password, tls: upstream.tls, guarantee: rule.guarantee,
-            receives: rule.direction != .egress, sends: sends,
+            receives: rule.direction != .egress || rule.repair != nil, sends: sends,
             optionsPath: upstream.optionsPath, options: upstream.options)
         do throws(ConfigurationError) {
             return try kind.init(settings: settings)

@@ -8,6 +8,8 @@ internal import Synchronization
 struct ControlMessage: Sendable {
     var channel: ControlChannel
     var content: IngressContent
+    /// As it came.
+    var payload: ByteBuffer
 }
 
 extension BridgePlan {
@@ -18,8 +20,11 @@ extension BridgePlan {
 
     /// What the bridge takes in for itself.
     var heardControl: Set<ControlChannel> {
-        guard self.receives, self.probeName != nil else { return [] }
-        return self.keepsOccupancy ? [.probe, .subscribe, .unsubscribe, .occupancy] : [.probe]
+        var heard: Set<ControlChannel> = self.receives ? [.marks] : []
+        if self.rule.repair != nil { heard.insert(.repair) }
+        guard self.receives, self.probeName != nil else { return heard }
+        heard.insert(.probe)
+        return self.keepsOccupancy ? heard.union([.subscribe, .unsubscribe, .occupancy]) : heard
     }
 
     var controlNames: [String] {
@@ -75,6 +80,7 @@ extension BridgeRunner {
         case .subscribe: self.heardOccupancy(.subscribe, message.content, at: now)
         case .unsubscribe: self.heardOccupancy(.unsubscribe, message.content, at: now)
         case .occupancy: self.heardSnapshot(message.content, at: now)
+        case .marks, .repair: break
         }
     }
 

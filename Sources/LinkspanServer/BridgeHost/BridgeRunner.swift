@@ -6,7 +6,8 @@ internal import Synchronization
 
 /// Runs one bridge: what the channel owners hand it, what its conversation takes, and its account of both.
 ///
-/// Owners, the bridge's thread and status readers meet in two locks: one for egress and interest, one for ingress. Neither is held while foreign code runs.
+/// Owners, the bridge's thread and status readers meet in three locks: one for egress and interest, one for ingress, one for gaps. None is held while foreign code
+/// runs or another is taken.
 final class BridgeRunner: Sendable {
     let plan: BridgePlan
     let clock: HostClock
@@ -19,7 +20,10 @@ final class BridgeRunner: Sendable {
 
     let egress: Mutex<EgressState>
     let ingress: Mutex<IngressState>
-    private let codec: EnvelopeCodec
+    let gaps: Mutex<GapState>
+    /// Asks for repair through another bridge than the one with the given index; see ``BridgeHost``.
+    let detours = Mutex<(@Sendable (RepairRequest, BridgeIndex) -> Void)?>(nil)
+    let codec: EnvelopeCodec
 
     init(
         plan: BridgePlan, settings: LinkspanSettings, life: InstanceLife, pressure: BackPressure, clock: HostClock,
@@ -41,6 +45,7 @@ final class BridgeRunner: Sendable {
                 buffer: EgressBuffer(settings: plan.rule.buffer, guarantee: plan.rule.guarantee),
                 interest: plan.interestTable(), link: LinkRecord(since: clock.wallMilliseconds()),
                 probes: plan.probeTable(life: life), occupancy: plan.occupancyTable(life: life)))
+        self.gaps = Mutex(plan.gapState(instance: settings.instance.id))
         self.ingress = Mutex(
             IngressState(
                 names: IngressNames(
@@ -85,6 +90,7 @@ final class BridgeRunner: Sendable {
                 }
             }
         }
+        self.remember(batch, at: now)
     }
 
     /// - Precondition: the rule selects `channel`. The same holds for ``channelUnsubscribed(_:)``.
@@ -113,8 +119,10 @@ final class BridgeRunner: Sendable {
             state.interest.expire(at: now)
             state.buffer.expire(at: now)
             state.buffer.shrink()
+            self.queueMarks(&state, at: now)
             state.noteIfIdle()
         }
+        self.gaps.withLock { $0.memory?.expire(at: now) }
         self.judgeProbes(at: now)
         self.judgeOccupancy(at: now)
         // In pieces, since owners wait for the same lock.
@@ -128,10 +136,41 @@ final class BridgeRunner: Sendable {
     ) {
         let now = self.clock.now()
         let (batch, control) = self.ingress.withLock { state in self.judge(messages, &state, at: now) }
-        for message in control { self.heard(message, at: now) }
+        if control.isEmpty { return self.hand(over: batch, to: acceptor, whenTaken: whenTaken) }
+        let repaired = control.filter { $0.channel == .repair }.flatMap { self.heardRepair($0.payload) }
+        let progress = Countdown(2, whenTaken)
+        // Both are handed over before anything else arrives here, and marks after the messages that they speak of.
+        self.hand(over: batch, to: acceptor) { progress.tick() }
+        self.handRepaired(over: repaired, to: acceptor, at: now) { progress.tick() }
+        for message in control {
+            if message.channel == .marks {
+                self.heardMarks(message.payload, acceptor)
+            } else {
+                self.heard(message, at: now)
+            }
+        }
+    }
+
+    private func hand(
+        over batch: [IngressEnvelope], to acceptor: any IngressAcceptor, whenTaken: @escaping @Sendable () -> Void
+    ) {
         let count = batch.count
         guard count > 0 else { return whenTaken() }
         acceptor.accept(batch, from: self.plan.index, hopLimit: self.plan.rule.maximumHops) { tally in
+            let now = self.clock.now()
+            self.ingress.withLock { $0.taken(tally, of: count, at: now) }
+            whenTaken()
+        }
+    }
+
+    private func handRepaired(
+        over batch: [IngressEnvelope], to acceptor: any IngressAcceptor, at now: NIODeadline,
+        whenTaken: @escaping @Sendable () -> Void
+    ) {
+        let count = batch.count
+        guard count > 0 else { return whenTaken() }
+        self.ingress.withLock { $0.handedOver(count, of: count, at: now) }
+        acceptor.acceptRepaired(batch, from: self.plan.index, hopLimit: self.plan.rule.maximumHops) { tally in
             let now = self.clock.now()
             self.ingress.withLock { $0.taken(tally, of: count, at: now) }
             whenTaken()
@@ -162,7 +201,8 @@ final class BridgeRunner: Sendable {
         case .channel(let name): channel = name
         case .control(let channel):
             let content = self.codec.decode(message.payload, header: message.header)
-            return .success(.control(ControlMessage(channel: channel, content: content)))
+            return .success(
+                .control(ControlMessage(channel: channel, content: content, payload: message.payload)))
         case .refused(let reason): return .failure(Refusal(reason: reason))
         }
         switch self.codec.decode(message.payload, header: message.header) {
@@ -186,6 +226,7 @@ final class BridgeRunner: Sendable {
 
     var status: BridgeStatus {
         let ledger = self.ingress.withLock { $0.ledger }
+        let gaps = self.gapStatus
         let now = self.clock.now()
         return self.egress.withLock { state in
             BridgeStatus(
@@ -199,7 +240,7 @@ final class BridgeRunner: Sendable {
                 bufferedBytes: state.buffer.usedBytes, interestCount: state.interest.count,
                 rejectedFilters: state.interest.rejected.count, refusedInterest: state.interest.refusedCount,
                 strayTickets: state.buffer.strayTickets, probe: state.probes?.report(at: now),
-                occupancy: state.occupancyReport, storage: state.buffer.storage)
+                occupancy: state.occupancyReport, storage: state.buffer.storage, gaps: gaps)
         }
     }
 }
@@ -229,6 +270,9 @@ struct EgressState: Sendable {
     var cut: (@Sendable () -> Void)?
     /// Why the host itself ended it.
     var verdict: ProbeTable.Verdict?
+    /// What receivers are to be told of channels that went quiet.
+    var marks = MarkBook()
+    var own = OwnMessages()
 
     private var wake: (@Sendable () -> Void)?
     private var wakesForMessages = false
@@ -260,7 +304,8 @@ struct EgressState: Sendable {
 
     /// The wake to call now, at most once until the bridge looks again.
     mutating func takeDueWake() -> (@Sendable () -> Void)? {
-        let hasMessages = self.buffer.hasWaiting || self.isProbeDue || self.occupancy?.hasSnapshot == true
+        let hasMessages =
+            self.buffer.hasWaiting || self.isProbeDue || self.occupancy?.hasSnapshot == true || !self.own.isEmpty
         guard self.wakesForMessages && hasMessages || self.wakesForInterest && self.interest.hasChanges
         else { return nil }
         self.wakesForMessages = false
@@ -287,6 +332,7 @@ struct EgressState: Sendable {
         self.returnsTo = nil
         self.whenQuiet?.fire()
         self.whenQuiet = nil
+        self.own.removeAll()
         self.cut = nil
         self.whenIdle?.fire()
     }

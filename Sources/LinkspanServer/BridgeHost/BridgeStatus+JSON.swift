@@ -16,6 +16,8 @@ extension BridgeStatus {
         json.put("},\"ingress\":{")
         json.putCounts(self.ingress.counts, isFirst: true)
         json.putReasons("refused", self.ingress.refused)
+        json.put("},\"gaps\":{")
+        json.putCounts(self.gaps.counts.counts, isFirst: true)
         json.put("}")
         if let storage = self.storage {
             json.put(",\"buffer\":{\"state\":")
@@ -44,9 +46,15 @@ extension IngressLedger {
     fileprivate var counts: [(StaticString, UInt64)] {
         [
             ("received", self.received), ("delivered", self.delivered), ("late", self.late),
-            ("duplicate", self.duplicate),
+            ("repaired", self.repaired), ("duplicate", self.duplicate),
             ("looped", self.looped), ("held", self.held),
         ]
+    }
+}
+
+extension GapCounts {
+    fileprivate var counts: [(StaticString, UInt64)] {
+        [("named", self.named), ("open", self.open), ("closed", self.closed), ("final", self.final)]
     }
 }
 

@@ -56,6 +56,8 @@ public struct BridgeStatus: Sendable {
     public var occupancy: OccupancyReport?
     /// Of the disk buffer; nil for a buffer in memory.
     public var storage: StorageStatus?
+    /// What the upstream did not bring.
+    public var gaps = GapStatus()
 
     /// Whether readiness need not wait for it.
     public var isReady: Bool { self.state == .up && (self.probe?.isGood ?? true) }

@@ -28,6 +28,7 @@ final class Conversation: BridgeLinkHost {
             state.link.lastError = nil
             state.link.retryDelay = nil
             state.link.connects += 1
+            state.marks.linkRestored(at: now)
             state.probes?.linkUp(self.abilities, at: now)
             state.isProbeDue = state.probes?.isDue(at: now) ?? false
             state.occupancy?.linkUp(at: now)
@@ -55,6 +56,7 @@ final class Conversation: BridgeLinkHost {
             if limit > work.egress.count, let snapshot = self.runner.takeSnapshot(&state) {
                 work.egress.append(snapshot)
             }
+            self.runner.takeOwn(&state, upTo: (limit - work.egress.count + 3) / 4, into: &work.egress)
             _ = state.buffer.take(upTo: limit - work.egress.count, at: now) { ticket, envelope in
                 work.egress.append(
                     EgressMessage(

@@ -132,6 +132,29 @@ extension Broker: IngressAcceptor {
         _ batch: [IngressEnvelope], from bridge: BridgeIndex, hopLimit: Int,
         taken: @escaping @Sendable (IngressTally) -> Void
     ) {
+        self.hand(over: batch, taken: taken) { .bridge(bridge, hopLimit: hopLimit, progress: $0) }
+    }
+
+    public func acceptRepaired(
+        _ batch: [IngressEnvelope], from bridge: BridgeIndex, hopLimit: Int,
+        taken: @escaping @Sendable (IngressTally) -> Void
+    ) {
+        self.hand(over: batch, taken: taken) { .repair(bridge, hopLimit: hopLimit, progress: $0) }
+    }
+
+    public func accept(_ marks: [SequenceMark], sender: InstanceID, from bridge: BridgeIndex) {
+        let shares = Dictionary(grouping: marks) { NameTable.Hash($0.channel).owner(among: self.inboxes.count) }
+        for (owner, share) in shares {
+            self.inboxes[owner].post(
+                .control { loop in loop.owner.marked(share, sender: sender, from: bridge, turn: loop.turn) },
+                byteCount: share.count * Self.messageOverhead)
+        }
+    }
+
+    private func hand(
+        over batch: [IngressEnvelope], taken: @escaping @Sendable (IngressTally) -> Void,
+        source: (IngressProgress) -> Injection.Source
+    ) {
         guard !batch.isEmpty else { return taken(IngressTally()) }
         var shares: [[(envelope: Envelope, hash: NameTable.Hash)]] = Array(repeating: [], count: self.inboxes.count)
         for ingress in batch {
@@ -141,8 +164,7 @@ extension Broker: IngressAcceptor {
         let progress = IngressProgress(owners: shares.count { !$0.isEmpty }, taken: taken)
         for (owner, share) in shares.enumerated() where !share.isEmpty {
             let byteCount = share.reduce(0) { $0 + $1.envelope.data.readableBytes }
-            let injection = Injection(
-                source: .bridge(bridge, hopLimit: hopLimit, progress: progress), messages: share)
+            let injection = Injection(source: source(progress), messages: share)
             self.inboxes[owner].post(.injection(injection), byteCount: byteCount)
         }
     }

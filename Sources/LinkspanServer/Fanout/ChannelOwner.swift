@@ -11,13 +11,15 @@ internal import NIOCore
 /// Channels that nobody uses are forgotten. Their counters go with them, yet no identity is ever given out twice: a channel that is made
 /// after one was forgotten counts from 1 in an epoch that is newer than any forgotten one. Receivers treat it like a restart.
 final class ChannelOwner {
-    private let context: ServerContext
+    let context: ServerContext
     private let loop: Int
     @exclusivity(unchecked) private var names = NameTable()
-    @exclusivity(unchecked) private var channels: ContiguousArray<OwnedChannel?> = []
+    @exclusivity(unchecked) private(set) var channels: ContiguousArray<OwnedChannel?> = []
     private var nextEpoch: UInt64
     private var sweepThreshold: Int
     private var observers: [any BrokerObserver] = []
+    /// What is missing in channels here, and what receivers elsewhere are to be told; see ChannelOwner+Gaps.swift.
+    var gaps: OwnerGaps
 
     // What this turn brought.
     @exclusivity(unchecked) private var dirty: ContiguousArray<Int32> = []
@@ -44,6 +46,7 @@ final class ChannelOwner {
         self.nextEpoch = context.epoch
         self.sweepThreshold = context.ownedChannelLimit
         self.writer = FormWriter(context: context, counters: context.counters[loop])
+        self.gaps = OwnerGaps(loop: loop)
     }
 
     var channelCount: Int { self.names.count }
@@ -113,14 +116,18 @@ final class ChannelOwner {
                         self.arrive(
                             name, hash: message.hash, header: message.envelope.header, data: data, from: bridge,
                             hopLimit: hopLimit, turn: turn, tally: &tally)
+                    case .repair(let bridge, let hopLimit, _):
+                        self.arriveRepaired(
+                            name, hash: message.hash, header: message.envelope.header, data: data, from: bridge,
+                            hopLimit: hopLimit, turn: turn, tally: &tally)
                     }
                 }
             }
         }
-        if case .bridge(_, _, let progress) = injection.source { turn.whenDone(progress, tally) }
+        if let progress = injection.source.progress { turn.whenDone(progress, tally) }
     }
 
-    private func arrive(
+    func arrive(
         _ name: UnsafeRawBufferPointer, hash: NameTable.Hash, header: EnvelopeHeader?, data: UnsafeRawBufferPointer,
         from bridge: BridgeIndex, hopLimit: Int, turn: Turn, tally: inout IngressTally
     ) {
@@ -143,15 +150,27 @@ final class ChannelOwner {
         case .passes: break
         }
         if channel.windows == nil { channel.windows = OriginWindows() }
-        switch channel.windows?.judge(header.origin, at: turn.now) {
+        let verdict = channel.windows?.judge(header.origin, isDirect: header.hops.count == 1, at: turn.now)
+        switch verdict {
         case .duplicate:
             tally.duplicate += 1
             return
-        case .late:
-            tally.late += 1
-        case .fresh, nil: break
+        case .fresh(gap: nil) where channel.windows?.waitingCount == 0: break
+        case .fresh, .late:
+            return self.arriveOutOfOrder(
+                HeldEnvelope(header: header, data: ByteBuffer(bytes: data), bridge: bridge), verdict, channel: channel,
+                number: number, turn: turn, tally: &tally)
+        case nil: break
         }
         tally.delivered += 1
+        self.deliverArrival(data, header: header, from: bridge, channel: channel, number: number)
+    }
+
+    /// To the subscribers here, and onward where a rule says so.
+    func deliverArrival(
+        _ data: UnsafeRawBufferPointer, header: EnvelopeHeader, from bridge: BridgeIndex, channel: OwnedChannel,
+        number: Int
+    ) {
         self.frame(data, channel: channel, number: number)
         if channel.routes.contains(where: { $0.carriesOn(from: bridge) }) {
             self.depart(channel, data: data, header: header, arrival: bridge, raisesEvent: false)
@@ -194,6 +213,7 @@ final class ChannelOwner {
         let start = bytes.writerIndex
         bytes.writeBytes(data)
         self.departureBytes = bytes
+        self.gaps.noteDeparture(of: channel, header, arrival: arrival)
         self.departures.append(
             Departure(
                 channel: channel, start: start, count: data.count, header: header, arrival: arrival,
@@ -211,6 +231,7 @@ final class ChannelOwner {
 
     private func tellSubscribed(_ owned: OwnedChannel) {
         guard !owned.name.isReserved else { return }
+        owned.windows?.rebase()
         self.context.bridgePlane?.channelSubscribed(owned.name)
         for observer in self.observers { observer.channelSubscribed(owned.name) }
     }
@@ -286,6 +307,7 @@ final class ChannelOwner {
         }
         self.dirty.removeAll(keepingCapacity: true)
         if !self.departures.isEmpty { self.sendDepartures() }
+        if self.gaps.hasNews { self.reportGaps() }
     }
 
     /// Blocks come back when the shard of this loop has written them.
@@ -341,6 +363,8 @@ final class ChannelOwner {
 
     // MARK: Channels
 
+    func find(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash) -> Int? { self.names.find(name, hash: hash) }
+
     private func number(of name: UnsafeRawBufferPointer, hash: NameTable.Hash, now: NIODeadline) -> Int {
         if let number = self.names.find(name, hash: hash) { return number }
         if self.names.count >= self.sweepThreshold { self.forget(idleSince: now, windowsIdleSince: .distantPast) }
@@ -358,7 +382,7 @@ final class ChannelOwner {
         var forgotten = 0
         for number in self.channels.indices {
             guard let channel = self.channels[number] else { continue }
-            guard !channel.hasSubscribers, channel.lastUsed < deadline else {
+            guard !channel.hasSubscribers, channel.lastUsed < deadline, !self.gaps.isAwaited(number) else {
                 channel.windows?.forget(idleSince: windowDeadline)
                 continue
             }

@@ -62,6 +62,15 @@ struct Injection: Sendable {
         /// A publish that enters here: it gets a sequence number, raises the event and leaves by bridges.
         case exchange
         case bridge(BridgeIndex, hopLimit: Int, progress: IngressProgress)
+        /// As `bridge`, for messages that were asked for: only what is missing counts.
+        case repair(BridgeIndex, hopLimit: Int, progress: IngressProgress)
+
+        var progress: IngressProgress? {
+            switch self {
+            case .library, .exchange: nil
+            case .bridge(_, _, let progress), .repair(_, _, let progress): progress
+            }
+        }
     }
 
     var source: Source
@@ -101,8 +110,6 @@ enum LoopWork: Sendable {
 
     /// The loop ended before it came to this; whoever waits for it is told.
     func abandoned() {
-        if case .injection(let injection) = self, case .bridge(_, _, let progress) = injection.source {
-            progress.ownerFinished(IngressTally())
-        }
+        if case .injection(let injection) = self { injection.source.progress?.ownerFinished(IngressTally()) }
     }
 }

@@ -34,6 +34,10 @@ final class OwnedChannel {
     /// Of messages that other instances published here.
     var windows: OriginWindows?
     @exclusivity(unchecked) var lastUsed: NIODeadline
+    /// Whether something left of which receivers were not told the number.
+    @exclusivity(unchecked) var isUnmarked = false
+    /// The last messages of other origins that were carried onward and not marked since.
+    private var transits: [(origin: Origin, arrival: BridgeIndex)] = []
 
     init(name: ChannelName, epoch: UInt64, routes: [EgressRoute], now: NIODeadline) {
         self.name = name
@@ -82,6 +86,32 @@ final class OwnedChannel {
         guard let index = self.listeners.firstIndex(where: { $0 === listener }) else { return false }
         self.listeners.remove(at: index)
         return !self.hasSubscribers
+    }
+
+    /// Origins that are marked at a time when their messages are carried onward.
+    private static let transitLimit = 64
+
+    func noteTransit(_ origin: Origin, from arrival: BridgeIndex) {
+        let known = self.transits.firstIndex {
+            $0.arrival == arrival && $0.origin.epoch == origin.epoch && $0.origin.instance == origin.instance
+        }
+        if let known {
+            self.transits[known].origin.sequence = max(self.transits[known].origin.sequence, origin.sequence)
+        } else if self.transits.count < Self.transitLimit {
+            self.transits.append((origin, arrival))
+        }
+    }
+
+    /// The last numbers that were offered to each bridge.
+    func takeMarks(instance: InstanceID) -> [(BridgeIndex, Origin)] {
+        defer { self.transits = [] }
+        return self.routes.flatMap { route in
+            var origins = self.transits.filter { route.carriesOn(from: $0.arrival) }.map(\.origin)
+            if self.sequence > 0 {
+                origins.append(Origin(instance: instance, epoch: self.epoch, sequence: self.sequence))
+            }
+            return origins.map { (route.bridge, $0) }
+        }
     }
 
     private func index(of loop: Int, _ form: FrameForm) -> Int? {

@@ -26,6 +26,8 @@ final class ServerLoop {
     private(set) lazy var receipts = ReceiptDesk(loop: self)
     private var awaited: [ChannelName: [AwaitedBridge]] = [:]
     private var upkeep: RepeatedTask?
+    private var gapTimer: (deadline: NIODeadline, task: Scheduled<Void>)?
+    @exclusivity(unchecked) private var hasMarkTimer = false
 
     init(context: ServerContext, index: Int, eventLoop: any EventLoop) {
         self.context = context
@@ -48,6 +50,10 @@ final class ServerLoop {
     func stop() {
         self.upkeep?.cancel()
         self.upkeep = nil
+        self.gapTimer?.task.cancel()
+        self.gapTimer = nil
+        // Nobody is told later, and the bridges still send.
+        self.owner.markQuiet(at: .distantFuture)
         self.shard.stop()
         self.inbox.detach()
     }
@@ -191,6 +197,31 @@ final class ServerLoop {
         self.stageLocal()
         self.shard.endTurn()
         for done in self.turn.takeFinished() { done.progress.ownerFinished(done.tally) }
+        if !self.owner.gaps.awaited.isEmpty { self.scheduleGaps() }
+        if !self.hasMarkTimer, !self.owner.gaps.unmarked.isEmpty { self.scheduleMarks() }
+    }
+
+    private func scheduleGaps() {
+        guard let deadline = self.owner.gaps.nextDeadline else { return }
+        if let timer = self.gapTimer {
+            guard deadline < timer.deadline else { return }
+            timer.task.cancel()
+        }
+        let task = self.eventLoop.assumeIsolatedUnsafeUnchecked().scheduleTask(deadline: deadline) {
+            self.gapTimer = nil
+            self.touch()
+            self.owner.gapsDue(self.turn)
+        }
+        self.gapTimer = (deadline, task)
+    }
+
+    private func scheduleMarks() {
+        self.hasMarkTimer = true
+        self.eventLoop.assumeIsolatedUnsafeUnchecked().scheduleTask(in: ChannelOwner.quietTime) {
+            self.hasMarkTimer = false
+            self.touch()
+            self.owner.markQuiet(at: self.turn.now)
+        }
     }
 
     private func postRequests() {
@@ -236,7 +267,7 @@ final class ServerLoop {
 
     private func forgetIdleChannels() {
         let now = NIODeadline.now()
-        self.owner.forget(idleSince: now - .minutes(1), windowsIdleSince: now - .minutes(10))
+        self.owner.forget(idleSince: now - .minutes(1), windowsIdleSince: now - .hours(1))
     }
 }
 
