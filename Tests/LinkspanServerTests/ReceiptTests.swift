@@ -1,6 +1,7 @@
 import LinkspanBridgeKit
 import LinkspanCore
 import LinkspanServer
+import LinkspanWire
 import Logging
 import NIOCore
 import TestSupport
@@ -123,6 +124,36 @@ import Testing
                 text.hasPrefix(##"{"rid":2,"data":{"id":"own-1/"##)
                     && text.hasSuffix(##""bridges":{"b":"buffered"}}}"##))
             #expect(setup.server.counters.receiptsReached == 1)
+        }
+    }
+
+    @Test func `a program that publishes gets the receipt, or the error that a client would get`() async throws {
+        try await self.running(.confirmed) { setup in
+            let broker = setup.server.broker
+            async let pending = broker.exchange("kept/1", JSONText(string: "x"), receiptWithin: .seconds(60))
+            let message = try #require(try await setup.taken().first)
+            setup.run.link.confirm(message.ticket...message.ticket)
+            let receipt = try #require(try await pending)
+            #expect(receipt.json.description == (try self.receipt(of: message, "confirmed")))
+            #expect(receipt.origin == message.header?.origin)
+
+            let late = await #expect(throws: ProtocolError.self) {
+                _ = try await broker.exchange("kept/1", nil, receiptWithin: .milliseconds(1))
+            }
+            #expect(late?.name == "ReceiptTimeoutError")
+            async let refused = broker.exchange("kept/1", nil, receiptWithin: .seconds(60))
+            // The late one and this one.
+            var messages: [EgressMessage] = []
+            while messages.count < 2 { messages += try await setup.taken() }
+            setup.run.link.refuse(messages[1].ticket, .rejected)
+            do {
+                _ = try await refused
+                Issue.record("it was refused")
+            } catch {
+                #expect((error as? ProtocolError)?.name == "ReceiptError")
+            }
+            let free = try await broker.exchange("free", nil, receiptWithin: .seconds(60))
+            #expect(free == nil)
         }
     }
 

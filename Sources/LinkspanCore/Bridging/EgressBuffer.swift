@@ -108,8 +108,6 @@ public struct EgressBuffer: Sendable {
         return self.notices
     }
 
-    func hasNotices() -> Bool { !self.notices.isEmpty }
-
     mutating func tell(_ receipt: EgressReceipt?, _ outcome: EgressOutcome) {
         if let receipt { self.notices.append((receipt, outcome)) }
     }

@@ -49,6 +49,18 @@ public final class Broker: Sendable {
         return self.post(channel, Self.buffer(data), .exchange)
     }
 
+    func exchange(_ channel: ChannelName, _ data: JSONText?, _ receipt: EgressReceipt) -> Bool {
+        guard !self.isBlocked(channel) else {
+            self.dropped.wrappingAdd(1, ordering: .relaxed)
+            return false
+        }
+        return self.post(channel, Self.buffer(data), .exchangeForReceipt(receipt))
+    }
+
+    func awaitedBridges(of channel: ChannelName) -> [AwaitedBridge] {
+        self.plane.withLock { $0 }?.awaitedBridges(of: channel) ?? []
+    }
+
     func attach(_ plane: (any BridgePlane)?) {
         self.plane.withLock { $0 = plane }
     }

@@ -109,6 +109,8 @@ final class ChannelOwner {
                     switch injection.source {
                     case .exchange:
                         self.publish(name, hash: message.hash, data: data, turn: turn)
+                    case .exchangeForReceipt(let receipt):
+                        self.publish(name, hash: message.hash, data: data, receipt: receipt, turn: turn)
                     case .library:
                         let number = self.number(of: name, hash: message.hash, now: turn.now)
                         self.frame(data, channel: self.channels[number].unsafelyUnwrapped, number: number)

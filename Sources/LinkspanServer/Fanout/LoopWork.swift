@@ -61,6 +61,8 @@ struct Injection: Sendable {
         case library
         /// A publish that enters here: it gets a sequence number, raises the event and leaves by bridges.
         case exchange
+        /// The same, for a program that waits for what becomes of it at its bridges.
+        case exchangeForReceipt(EgressReceipt)
         case bridge(BridgeIndex, hopLimit: Int, progress: IngressProgress)
         /// As `bridge`, for messages that were asked for: only what is missing counts.
         case repair(BridgeIndex, hopLimit: Int, progress: IngressProgress)
