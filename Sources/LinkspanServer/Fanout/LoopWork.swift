@@ -69,7 +69,7 @@ struct Injection: Sendable {
 
         var progress: IngressProgress? {
             switch self {
-            case .library, .exchange: nil
+            case .library, .exchange, .exchangeForReceipt: nil
             case .bridge(_, _, let progress), .repair(_, _, let progress): progress
             }
         }
