@@ -20,7 +20,13 @@ import Testing
             try await within(
                 .seconds(60), "a message to take",
                 seen: { "\(self.host.statuses[0].egress), \(self.server.counters)" }
-            ) { await self.run.link.nextWork(upTo: 100) }.egress
+            ) {
+                var messages: [EgressMessage] = []
+                while messages.isEmpty, !Task.isCancelled {
+                    messages = await self.run.link.nextWork(upTo: 100).messages
+                }
+                return messages
+            }
         }
     }
 
