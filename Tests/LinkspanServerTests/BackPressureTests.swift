@@ -69,11 +69,11 @@ import Testing
                 setup.host.statuses[0].egress.accepted == UInt64(sent) ? true : nil
             }
             let work = run.link.takeWork(upTo: 100)
-            #expect(work.texts == (1...sent).map { "\($0)" })
+            #expect(work.messages.map { String(buffer: $0.payload) } == (1...sent).map { "\($0)" })
             run.link.confirm(0...(.max))
             #expect(try await publisher.nextText() == #"{"rid":\#(held)}"#)
             let last = try await eventually("the message that was held") {
-                let texts = run.link.takeWork(upTo: 100).texts
+                let texts = run.link.takeWork(upTo: 100).messages.map { String(buffer: $0.payload) }
                 return texts.isEmpty ? nil : texts
             }
             #expect(last == ["\(held)"])

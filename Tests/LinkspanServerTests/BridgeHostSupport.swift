@@ -308,7 +308,7 @@ extension LinkWork {
     /// Without what instances tell each other: when that comes is a matter of time.
     var messages: [EgressMessage] { self.egress.filter { !$0.name.hasPrefix("sc/$linkspan/") } }
 
-    var texts: [String] { self.messages.map { String(buffer: $0.payload) } }
+    var texts: [String] { self.egress.map { String(buffer: $0.payload) } }
 }
 
 /// A name of its own for each test, since upstreams live as long as the process.
