@@ -11,9 +11,7 @@ struct RedundantLinksTests {
         guard UpstreamKind.mqtt.isAvailable, UpstreamKind.redis.isAvailable else { return }
         let mqtt = try await MQTTUpstream()
         let redis = try await RedisUpstream()
-        let brokers = [("mqtt", mqtt.configuration), ("redis", redis.configuration)].map { name, text in
-            text.replacing("  up:", with: "  \(name):")
-        }
+        let brokers = [mqtt.patientConfiguration(named: "mqtt"), redis.patientConfiguration(named: "redis")]
         let bridges = """
               up:
                 brokers: [mqtt, redis]
@@ -47,6 +45,8 @@ struct RedundantLinksTests {
         }
         for instance in [one, two] {
             #expect(try await instance.bridge("up@\(dying.rawValue)")["state"] != "up")
+            let survivor = dying == .mqtt ? "up@redis" : "up@mqtt"
+            #expect(try await instance.bridge(survivor)["failures"] == 0, "two faults are one more than it can bear")
             for link in ["up@mqtt", "up@redis"] {
                 let bridge = try await instance.bridge(link)
                 #expect(bridge.isBalanced, "\(link): \(bridge)")

@@ -91,8 +91,8 @@ struct RingTests {
         _ name: String, left: (name: String, upstream: RedisUpstream), right: (name: String, upstream: RedisUpstream),
         spare: MQTTUpstream?
     ) async throws -> Site {
-        var brokers = [left, right].map { $0.upstream.configuration.replacing("  up:", with: "  \($0.name):") }
-        if let spare { brokers.append(spare.configuration.replacing("  up:", with: "  spare:")) }
+        var brokers = [left, right].map { $0.upstream.patientConfiguration(named: $0.name) }
+        if let spare { brokers.append(spare.patientConfiguration(named: "spare")) }
         let left = spare == nil ? "broker: \(left.name)" : "brokers: [\(left.name), spare]"
         let common = "max_hops: \(Self.maximumHops), retry: { initial: 50ms, max: 200ms }"
         let instance = try await Instance(
