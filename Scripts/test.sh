@@ -36,7 +36,7 @@ fi
 # One group after the other: what measures time must not share two cores with what burns them. Tests of a group run side by side, those of
 # timers and sockets one by one. The last group is whatever the others do not name, so that nothing is left out.
 pure='LinkspanWireTests|LinkspanCoreTests|LinkspanAuthTests|LinkspanConfigTests|LinkspanBridgeTestingTests'
-timed='LinkspanServerTests|LinkspanClientTests|LinkspanCommandTests|LinkspanBenchTests|ProtocolChecksTests|TestSupportTests'
+timed='LinkspanServerTests|LinkspanClientTests|LinkspanCommandTests|LinkspanBenchTests|CountTests|ProtocolChecksTests|TestSupportTests'
 failed=()
 log=$(mktemp)
 trap 'rm -f "$log" "$log.failures"' EXIT

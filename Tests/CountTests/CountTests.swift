@@ -24,10 +24,11 @@ struct CountTests {
         guard counts["counted"] == 1 else { return }
         for window in [1, 16] {
             func value(_ name: String) throws -> Double { try #require(counts["window-\(window).\(name)"]) }
-            // A hundredth: when a loop goes to sleep between two turns differs from run to run, by less than one of these per turn.
-            #expect(try value("allocations.delivery") < 0.01, "\(counts)")
-            #expect(try value("locks.delivery") < 0.01, "\(counts)")
-            #expect(try value("reads.delivery") < 0.01, "\(counts)")
+            // Anything done for each delivery counts 1. What timers do meanwhile is shared among the deliveries: under a thousandth of
+            // each here, a fiftieth on a machine that is slow and busy.
+            #expect(try value("allocations.delivery") < 0.1, "\(counts)")
+            #expect(try value("locks.delivery") < 0.1, "\(counts)")
+            #expect(try value("reads.delivery") < 0.1, "\(counts)")
             // What one turn brings leaves in one write: a message each, or all of a window. Some windows may come in two pieces.
             #expect(try value("writes.delivery") < (window == 1 ? 1.001 : 2.0 / 16), "\(counts)")
             #expect(try value("writes.delivery") > (window == 1 ? 0.999 : 0.999 / 16), "\(counts)")
