@@ -159,7 +159,7 @@ struct BufferTests {
         do {
             let second = try await self.sender(over: upstream, folder)
             #expect(try await second.process.exit() == .status(73))
-            said = second.process.errors.events.joined(separator: "\n")
+            said = try await second.process.errors.all(within: .seconds(60)).joined(separator: "\n")
         } catch let error as TimedOut {
             said = error.seen
         }

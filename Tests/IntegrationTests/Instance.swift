@@ -68,7 +68,7 @@ final class Instance: Sendable {
             guard process.isRunning else {
                 throw TimedOut(
                     what: "instance \(name)", limit: nil,
-                    seen: process.errors.events.joined(separator: "\n"))
+                    seen: try await process.errors.all(within: .seconds(60)).joined(separator: "\n"))
             }
             return TestPorts.accepts(port) ? true : nil
         }
