@@ -181,7 +181,7 @@ struct ConversationTests {
         let conversation = try await TestConversation.connected(try MQTTBridge(settings: .mqtt()), server.upstream)
         try await conversation.subscribe(.exact("sc/a"))
         let whole = [("ls-origin", "x"), ("ls-epoch", "1"), ("ls-seq", "2"), ("ls-hops", "x"), ("ls-at", "3")]
-        let padding = (0..<HeaderFields.propertyLimit).map { ("p\($0)", "v") }
+        let padding = (0..<HeaderProperties.propertyLimit).map { ("p\($0)", "v") }
         try await server.publish("sc/a", "1", properties: Array(whole.dropLast()))
         try await server.publish("sc/a", "2", properties: whole + [("ls-seq", "9")])
         try await server.publish("sc/a", "3", properties: padding + whole)

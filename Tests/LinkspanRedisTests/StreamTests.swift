@@ -104,7 +104,7 @@ import Testing
         }
         let damaged = [
             with(5, "not an instance"), with(5, String(repeating: "x", count: 65)), with(7, "-1"),
-            with(9, "99999999999999999999"),
+            with(9, "99999999999999999999"), with(9, "0"),
             with(11, "x,,y"), with(11, String(repeating: "x,", count: 100) + "x"), with(13, ""), with(4, "ls-other"),
         ]
         let (found, summary) = try Self.read(Self.reply([whole] + damaged + [["data", "1"], ["channel", "a"], []]))

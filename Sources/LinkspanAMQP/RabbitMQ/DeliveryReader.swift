@@ -68,6 +68,7 @@ extension HeaderFields {
 
     /// Reads our headers from a table of a stranger's making: wrong types are absent, nested tables are never entered.
     init(_ table: amqp_table_t) {
+        self.init()
         let count = min(Int(table.num_entries), Self.entryLimit)
         for entry in UnsafeBufferPointer(start: table.entries, count: max(0, count)) {
             guard entry.key.len >= 5, entry.key.buffer[0] == UInt8(ascii: "l"), entry.key.buffer[1] == UInt8(ascii: "s")

@@ -113,10 +113,10 @@ final class MosquittoInbox {
     }
 
     private static func header(_ properties: OpaquePointer) -> EnvelopeHeader? {
-        var fields = HeaderFields()
+        var fields = HeaderProperties()
         var next: OpaquePointer? = properties
         var isFirst = true
-        for _ in 0..<HeaderFields.propertyLimit {
+        for _ in 0..<HeaderProperties.propertyLimit {
             var name: UnsafeMutablePointer<CChar>?
             var value: UnsafeMutablePointer<CChar>?
             next = mosquitto_property_read_string_pair(

@@ -13,7 +13,7 @@ enum HeaderKey {
 ///
 /// A header is believed only when it is whole and well-formed. Otherwise the message counts as raw: nothing is lost, and raw
 /// messages are never carried onward, so a forged or mutilated header cannot make a loop.
-struct HeaderFields {
+struct HeaderProperties {
     /// Properties looked at per message; our own come first, and a hostile sender gets no more of our time than this.
     static let propertyLimit = 64
     static let hopLimit = 64

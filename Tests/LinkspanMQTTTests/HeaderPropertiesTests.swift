@@ -4,14 +4,14 @@ import Testing
 
 @testable import LinkspanMQTT
 
-struct HeaderFieldsTests {
+struct HeaderPropertiesTests {
     private static let whole: [(String, String)] = [
         ("ls-origin", "fra-1"), ("ls-epoch", "1795216176123"), ("ls-seq", "42"), ("ls-hops", "fra-1,ber.2,x_3"),
         ("ls-at", "1795216176999"),
     ]
 
     private static func header(_ fields: [(String, String)]) -> EnvelopeHeader? {
-        var result = HeaderFields()
+        var result = HeaderProperties()
         for (name, value) in fields {
             Array(name.utf8).withUnsafeBytes { name in
                 Array(value.utf8).withUnsafeBytes { value in result.add(name: name, value: value) }
@@ -68,8 +68,8 @@ struct HeaderFieldsTests {
     }
 
     @Test func `hops are bounded in number`() {
-        let most = Array(repeating: String(repeating: "h", count: 64), count: HeaderFields.hopLimit)
-        #expect(Self.with("ls-hops", most.joined(separator: ","))?.hops.count == HeaderFields.hopLimit)
+        let most = Array(repeating: String(repeating: "h", count: 64), count: HeaderProperties.hopLimit)
+        #expect(Self.with("ls-hops", most.joined(separator: ","))?.hops.count == HeaderProperties.hopLimit)
         #expect(Self.with("ls-hops", (most + ["h"]).joined(separator: ",")) == nil)
     }
 
@@ -83,7 +83,7 @@ struct HeaderFieldsTests {
         var random = SeededRandom()
         let names = Self.whole.map(\.0) + ["ls-", "ls", "", "ls-originx"]
         for _ in 0..<20_000 {
-            var fields = HeaderFields()
+            var fields = HeaderProperties()
             for _ in 0..<Int.random(in: 0...8, using: &random) {
                 let name = Array(names.randomElement(using: &random)!.utf8)
                 let value = (0..<Int.random(in: 0...24, using: &random)).map { _ in
@@ -94,7 +94,7 @@ struct HeaderFieldsTests {
                 }
                 name.withUnsafeBytes { name in value.withUnsafeBytes { fields.add(name: name, value: $0) } }
             }
-            if let header = fields.header() { #expect(header.hops.count <= HeaderFields.hopLimit, "\(random)") }
+            if let header = fields.header() { #expect(header.hops.count <= HeaderProperties.hopLimit, "\(random)") }
         }
     }
 }

@@ -1,27 +1,27 @@
-internal import LinkspanBridgeKit
-
-/// Names of the AMQP headers that carry an ``EnvelopeHeader``.
-enum HeaderKey {
-    static let origin: StaticString = "ls-origin"
-    static let epoch: StaticString = "ls-epoch"
-    static let sequence: StaticString = "ls-seq"
-    static let hops: StaticString = "ls-hops"
-    static let acceptedAt: StaticString = "ls-at"
-}
-
-/// The headers of one delivery as anyone may have sent them, before they are believed. Pure.
-struct HeaderFields {
+/// The header fields of one message as anyone may have written them, before they are believed. Pure.
+package struct HeaderFields {
     /// More hops than any configuration allows; a longer list is forged.
-    static let hopLimit = 64
+    package static let hopLimit = 64
 
-    var origin: UnsafeRawBufferPointer?
-    var epoch: UInt64?
-    var sequence: UInt64?
-    var hops: UnsafeRawBufferPointer?
-    var acceptedAt: UInt64?
+    package var origin: UnsafeRawBufferPointer?
+    package var epoch: UInt64?
+    package var sequence: UInt64?
+    package var hops: UnsafeRawBufferPointer?
+    package var acceptedAt: UInt64?
+
+    package init(
+        origin: UnsafeRawBufferPointer? = nil, epoch: UInt64? = nil, sequence: UInt64? = nil,
+        hops: UnsafeRawBufferPointer? = nil, acceptedAt: UInt64? = nil
+    ) {
+        self.origin = origin
+        self.epoch = epoch
+        self.sequence = sequence
+        self.hops = hops
+        self.acceptedAt = acceptedAt
+    }
 
     /// Unsigned decimal without sign or leading blank; nil for anything else, overflow included.
-    static func number(_ text: UnsafeRawBufferPointer) -> UInt64? {
+    package static func number(_ text: UnsafeRawBufferPointer) -> UInt64? {
         guard !text.isEmpty, text.count <= 20 else { return nil }
         var value: UInt64 = 0
         for byte in text {
@@ -36,14 +36,16 @@ struct HeaderFields {
 }
 
 /// Turns ``HeaderFields`` into headers, remembering the last origin and hops: messages come in runs of one origin.
-struct HeaderReader {
+package struct HeaderReader {
     private var originBytes: [UInt8] = []
     private var origin: InstanceID?
     private var hopBytes: [UInt8] = []
     private var hops: [InstanceID]? = []
 
+    package init() {}
+
     /// Nil unless all five fields are present and well formed: a message with a damaged header is raw.
-    mutating func header(from fields: HeaderFields) -> EnvelopeHeader? {
+    package mutating func header(from fields: HeaderFields) -> EnvelopeHeader? {
         guard let originBytes = fields.origin, let epoch = fields.epoch, let sequence = fields.sequence, sequence > 0,
             let hopBytes = fields.hops, let acceptedAt = fields.acceptedAt,
             originBytes.count <= 64, hopBytes.count <= HeaderFields.hopLimit * 65
