@@ -44,6 +44,8 @@ extension LocalServer {
             "RABBITMQ_PID_FILE": folder.file("pid"), "RABBITMQ_CONFIG_FILE": file,
             "RABBITMQ_ENABLED_PLUGINS_FILE": folder.file("enabled_plugins"),
             "RABBITMQ_CONF_ENV_FILE": folder.file("none.conf"),
+            // Every rabbitmqctl listens while it runs, and the eleven ports of the default are for all on the machine.
+            "RABBITMQ_CTL_DIST_PORT_MIN": "12000", "RABBITMQ_CTL_DIST_PORT_MAX": "12999",
             // Keeps Erlang's schedulers from spinning on the CPUs that the tests need.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS":
                 "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",
@@ -63,11 +65,16 @@ extension LocalServer {
         return server
     }
 
+    /// Each is an Erlang VM that starts, so more of them at a time than this end later, not sooner.
+    private static let controlTurns = Turns(atATime: 3)
+
     /// Runs `rabbitmqctl` for it and returns its lines. Takes 0.6 s and more.
     @discardableResult
     public func control(_ arguments: String...) async throws -> [String] {
-        try await ChildProcess.run(
-            Self.rabbitControl, ["-q"] + arguments, environment: self.environment, within: .seconds(60))
+        try await Self.controlTurns.take {
+            try await ChildProcess.run(
+                Self.rabbitControl, ["-q"] + arguments, environment: self.environment, within: .seconds(60))
+        }
     }
 
     /// Evaluates an Erlang expression in the broker.
@@ -106,23 +113,22 @@ public enum SharedRabbitMQ {
     public static func withFaults<Result: Sendable>(
         _ body: (_ server: LocalServer, _ virtualHost: String) async throws -> Result
     ) async throws -> Result {
-        await self.turn.enter()
-        do {
-            let server = try await self.faulty.server()
-            let result = try await body(server, try await server.makeVirtualHost())
-            try await self.faulty.revive()
-            await self.turn.leave()
-            return result
-        } catch {
-            try? await self.faulty.revive()
-            await self.turn.leave()
-            throw error
+        try await self.turns.take {
+            do {
+                let server = try await self.faulty.server()
+                let result = try await body(server, try await server.makeVirtualHost())
+                try await self.faulty.revive()
+                return result
+            } catch {
+                try? await self.faulty.revive()
+                throw error
+            }
         }
     }
 
     private static let calm = Starter()
     private static let faulty = Starter()
-    private static let turn = Turn()
+    private static let turns = Turns(atATime: 1)
 
     private actor Starter {
         private var starting: Task<LocalServer, any Error>?
@@ -137,23 +143,6 @@ public enum SharedRabbitMQ {
             guard let server = try await self.starting?.value else { return }
             server.resume()
             if !TestPorts.accepts(server.port) { try await server.restart() }
-        }
-    }
-
-    private actor Turn {
-        private var isTaken = false
-        private var waiting: [CheckedContinuation<Void, Never>] = []
-
-        func enter() async {
-            guard self.isTaken else {
-                self.isTaken = true
-                return
-            }
-            await withCheckedContinuation { self.waiting.append($0) }
-        }
-
-        func leave() {
-            if self.waiting.isEmpty { self.isTaken = false } else { self.waiting.removeFirst().resume() }
         }
     }
 }
