@@ -154,14 +154,3 @@ struct GapTests {
         #expect(pair.received == Array(numbers))
     }
 }
-
-extension GapStatus {
-    /// The numbers that did not come, as far as they are listed by name.
-    fileprivate var missing: Set<Int> {
-        // Only gaps that were filled in part would need more than this, and nothing here comes late.
-        Set(
-            self.records.filter { $0.missing > 0 }.flatMap {
-                Int($0.gap.range.lowerBound)...Int($0.gap.range.upperBound)
-            })
-    }
-}

@@ -22,7 +22,7 @@ struct DiscoveryTests {
         var following = ServerOptions()
         following.configuration = "replicaof 127.0.0.1 \(first.port)"
         let second = try await LocalServer.start(.redis, following)
-        let sentinel = try await Sentinel(watching: first.port, service: "main")
+        let sentinel = try await RedisSentinel(watching: first, service: "main")
         let url = UpstreamURL(scheme: "redis+sentinel", host: "127.0.0.1", port: sentinel.port, path: "main")
 
         let settings = BridgeSettings(testing: RedisBridge.self, url: url, options: RedisSide.patient)
@@ -30,11 +30,7 @@ struct DiscoveryTests {
             .run([.connects, .delivers, .cancels, .restarts, .unreachable])
         let side = try RedisSide(url)
         try await side.conversation.wait(for: "a connection", atMost: .seconds(40)) { !$0.facts.isEmpty }
-        _ = try await eventually("the Sentinel to know the replica") {
-            let lines = try await ChildProcess.run(
-                "redis-cli", ["-p", "\(sentinel.port)", "SENTINEL", "REPLICAS", "main"])
-            return lines.contains("127.0.0.1:\(second.port)") ? true : nil
-        }
+        try await sentinel.wait(for: second, of: "main")
         try await first.kill()
         #expect(try await side.upstreamError().code == .lost)
 
@@ -53,7 +49,7 @@ struct DiscoveryTests {
         async throws
     {
         let server = try await LocalServer.start(.redis)
-        let sentinel = try await Sentinel(watching: server.port, service: "main")
+        let sentinel = try await RedisSentinel(watching: server, service: "main")
         var url = UpstreamURL(scheme: "redis+sentinel", host: "127.0.0.1", port: sentinel.port, path: "other")
         let error = try await RedisSide(url).upstreamError()
         #expect(error.code == .unreachable && error.message.contains("no service of that name"))
@@ -66,7 +62,7 @@ struct DiscoveryTests {
     }
 
     @Test func `in a cluster every node leads to the same channels`() async throws {
-        let nodes = try await Self.cluster()
+        let nodes = try await RedisCluster().primaries
         func url(_ index: Int) -> UpstreamURL {
             UpstreamURL(scheme: "redis+cluster", host: "127.0.0.1", port: nodes[index].port)
         }
@@ -101,49 +97,5 @@ struct DiscoveryTests {
         let url = UpstreamURL(scheme: "redis+cluster", host: "127.0.0.1", port: server.port)
         let error = try await RedisSide(url).upstreamError()
         #expect(error.code == .unreachable && error.message.contains("cluster support disabled"))
-    }
-
-    private static func cluster() async throws -> [LocalServer] {
-        var nodes: [LocalServer] = []
-        for _ in 0..<3 {
-            var options = ServerOptions()
-            options.configuration = """
-                cluster-enabled yes
-                cluster-node-timeout 2000
-                cluster-port \(TestPorts.next())
-                """
-            nodes.append(try await LocalServer.start(.redis, options))
-        }
-        let addresses = nodes.map { "127.0.0.1:\($0.port)" }
-        try await ChildProcess.run("redis-cli", ["--cluster", "create"] + addresses + ["--cluster-yes"])
-        for node in nodes {
-            _ = try await eventually("the cluster to be whole") {
-                try await node.cli("CLUSTER", "INFO").contains { $0.hasPrefix("cluster_state:ok") } ? true : nil
-            }
-        }
-        return nodes
-    }
-}
-
-/// A Redis Sentinel that decides alone.
-private final class Sentinel: Sendable {
-    let port = TestPorts.next()
-    private let process: ChildProcess
-    private let folder: TestFolder
-
-    init(watching primary: Int, service: String) async throws {
-        self.folder = try TestFolder("sentinel")
-        let file = try self.folder.write(
-            """
-            port \(self.port)
-            bind 127.0.0.1
-            dir \(self.folder.path)
-            sentinel monitor \(service) 127.0.0.1 \(primary) 1
-            sentinel down-after-milliseconds \(service) 1000
-            sentinel failover-timeout \(service) 5000
-            """, to: "sentinel.conf")
-        self.process = try ChildProcess("redis-server", [file, "--sentinel"])
-        let port = self.port
-        _ = try await eventually("the Sentinel on port \(port)") { TestPorts.accepts(port) ? true : nil }
     }
 }

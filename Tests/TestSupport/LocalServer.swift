@@ -133,17 +133,18 @@ public final class LocalServer: Sendable {
         let process = try ChildProcess(
             self.command[0], Array(self.command.dropFirst()), environment: self.environment, folder: self.folder.path)
         self.process.withLock { $0 = process }
-        let port = self.port
+        // One may listen while the other does not yet.
+        let ports = [self.port] + (self.tlsPort == 0 ? [] : [self.tlsPort])
         // RabbitMQ takes 8 to 20 s of CPU time before it listens.
         _ = try await eventually(
-            within: .seconds(180), every: .milliseconds(20), "\(self.kind.rawValue) on port \(port)"
+            within: .seconds(180), every: .milliseconds(20), "\(self.kind.rawValue) on ports \(ports)"
         ) {
             guard process.isRunning else {
                 throw Failure(
                     description: "\(self.kind.rawValue) ended at its start:\n"
                         + (process.errors.events + process.output.events).suffix(20).joined(separator: "\n"))
             }
-            return TestPorts.accepts(port) ? true : nil
+            return ports.allSatisfy(TestPorts.accepts) ? true : nil
         }
     }
 
