@@ -30,6 +30,7 @@ public final class LinkspanServer: Service {
     private let tokens = TokenJudge()
     private let application: Application?
     private let connectionEvents = ConnectionEventHub()
+    private let listening = Settlement<[SocketAddress]>()
     private let state: Mutex<State>
 
     private struct State {
@@ -38,8 +39,7 @@ public final class LinkspanServer: Service {
         var bridgeHealth: @Sendable () -> [BridgeStatus] = { [] }
         /// While it runs.
         var hooks: Hooks?
-        var addresses: Result<[SocketAddress], any Error>?
-        var waiters: [CheckedContinuation<[SocketAddress], any Error>] = []
+        var conditions: [@Sendable () async throws -> Void] = []
         var hasRun = false
     }
 
@@ -77,6 +77,18 @@ public final class LinkspanServer: Service {
         }
     }
 
+    /// Opens the ports only when `condition` has returned: what can refuse to start does so before a client is let in.
+    ///
+    /// Where ``run()`` is stopped before that, nobody was let in; what `condition` throws, ``run()`` throws. To be cancelled,
+    /// `condition` looks at its task.
+    /// - Precondition: ``run()`` was not called yet.
+    public func listen(after condition: @escaping @Sendable () async throws -> Void) {
+        self.state.withLock { state in
+            precondition(!state.hasRun, "conditions are made before the server runs")
+            state.conditions.append(condition)
+        }
+    }
+
     /// Serves clients over TLS (`wss:`), with a configuration of the program's own instead of ``ServerSettings/certificate``.
     ///
     /// What a turn has for a connection is then encrypted for it alone, which costs several times what a plain socket does.
@@ -101,22 +113,12 @@ public final class LinkspanServer: Service {
     ///
     /// Throws what ``run()`` throws if it could not listen.
     public var addresses: [SocketAddress] {
-        get async throws {
-            try await withCheckedThrowingContinuation { continuation in
-                let known = self.state.withLock { state -> Result<[SocketAddress], any Error>? in
-                    if state.addresses == nil { state.waiters.append(continuation) }
-                    return state.addresses
-                }
-                if let known { continuation.resume(with: known) }
-            }
-        }
+        get async throws { try await self.listening.value }
     }
 
     /// Whether clients can connect, or could until it was stopped.
     public var isListening: Bool {
-        self.state.withLock { state in
-            if case .success? = state.addresses { true } else { false }
-        }
+        if case .success? = self.listening.result { true } else { false }
     }
 
     /// What all loops have counted so far.
@@ -220,14 +222,14 @@ public final class LinkspanServer: Service {
         do {
             context = try await self.makeContext()
         } catch {
-            self.settle(.failure(error))
+            self.listening.settle(.failure(error))
             self.stopped()
             throw error
         }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: self.inboxes.count)
         let result = await self.serve(context, on: group)
         await self.state.withLock { $0.hooks }?.stop()
-        if case .failure(let error) = result { self.settle(.failure(error)) }
+        self.listening.settle(result.flatMap { .failure(CancellationError()) })
         self.stopped()
         try await group.shutdownGracefully()
         try result.get()
@@ -243,7 +245,7 @@ public final class LinkspanServer: Service {
         }
         let result: Result<Void, any Error>
         do {
-            let listeners = try await self.listen(loops, group: group)
+            let listeners = try await self.mayListen() ? try await self.listen(loops, group: group) : []
             for listener in listeners {
                 self.logger.info(
                     "Serving clients",
@@ -258,6 +260,17 @@ public final class LinkspanServer: Service {
         }
         await loops.drain()
         return result
+    }
+
+    /// False when it is stopped before.
+    private func mayListen() async throws -> Bool {
+        let conditions = self.state.withLock { $0.conditions }
+        do {
+            try await cancelWhenGracefulShutdown { for condition in conditions { try await condition() } }
+            return true
+        } catch is CancellationError {
+            return false
+        }
     }
 
     private func stopped() {
@@ -315,17 +328,9 @@ public final class LinkspanServer: Service {
                 throw ListenError(host: settings.host, port: settings.port, cause: error)
             }
         }
-        self.settle(.success(addresses))
+        for listener in listeners { try await listener.setOption(.autoRead, value: true).get() }
+        self.listening.settle(.success(addresses))
         return listeners
-    }
-
-    private func settle(_ addresses: Result<[SocketAddress], any Error>) {
-        let waiters = self.state.withLock { state in
-            if state.addresses == nil { state.addresses = addresses }
-            defer { state.waiters = [] }
-            return state.waiters
-        }
-        for waiter in waiters { waiter.resume(with: addresses) }
     }
 
     private static func untilStopped() async {

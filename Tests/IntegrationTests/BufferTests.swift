@@ -29,6 +29,32 @@ struct BufferTests {
                 """)
     }
 
+    /// A sender whose broker is gone.
+    private func stranded(
+        over upstream: any Upstream, _ folder: TestFolder, ack: String = "local", fileBlocks: Int? = nil
+    ) async throws -> Instance {
+        let sender = try await self.sender(over: upstream, folder, ack: ack, fileBlocks: fileBlocks)
+        try await sender.wait(forBridge: "up")
+        try await upstream.server.kill()
+        try await sender.wait(forBridge: "waiting")
+        return sender
+    }
+
+    /// Kills `first`, lets its broker return, has a receiver listen to `channels` as client `b`, and starts an instance in the place of `first`.
+    private func replace(
+        _ first: Instance, over upstream: any Upstream, _ folder: TestFolder, _ checker: Checker, _ channels: [String]
+    ) async throws -> (second: Instance, receiver: Instance) {
+        first.process.signal(SIGKILL)
+        _ = try await first.process.exit()
+        try await upstream.server.restart()
+        let receiver = try await self.receiver(over: upstream)
+        try await receiver.wait(forBridge: "up")
+        try await checker.open("b", receiver.url)
+        try await checker.subscribe("b", channels)
+        try await upstream.hears(receiver)
+        return (try await self.sender(over: upstream, folder), receiver)
+    }
+
     /// Waits until the buffer of the sender holds `count` messages, all of them written.
     private func written(_ count: Int, by sender: Instance) async throws {
         _ = try await eventually("\(count) messages on disk") {
@@ -45,25 +71,13 @@ struct BufferTests {
         try await kind.withFaults { upstream in
             let folder = try TestFolder("buffer")
             let channels = (0..<5).map { "disk/\($0)" }
-            let first = try await self.sender(over: upstream, folder)
-            try await first.wait(forBridge: "up")
-            try await upstream.server.kill()
-            try await first.wait(forBridge: "waiting")
+            let first = try await self.stranded(over: upstream, folder)
             let checker = try Checker()
             try await checker.open("a", first.url)
             try await checker.flood("a", label: "disk", channels: channels, each: 200)
             try await self.written(1005, by: first)
             #expect(try await first.bridge().isBalanced)
-            first.process.signal(SIGKILL)
-            _ = try await first.process.exit()
-
-            try await upstream.server.restart()
-            let receiver = try await self.receiver(over: upstream)
-            try await receiver.wait(forBridge: "up")
-            try await checker.open("b", receiver.url)
-            try await checker.subscribe("b", channels)
-            try await upstream.hears(receiver)
-            let second = try await self.sender(over: upstream, folder)
+            let (second, receiver) = try await self.replace(first, over: upstream, folder, checker, channels)
             let report = try await checker.collect("b", labels: ["disk"], channels: channels, each: 200)
             #expect(report == .complete(1000))
             let bridge = try await eventually("an empty buffer") { () -> JSON? in
@@ -81,10 +95,7 @@ struct BufferTests {
         let upstream = try await MQTTUpstream()
         let folder = try TestFolder("buffered")
         let channels = (0..<5).map { "acked/\($0)" }
-        let first = try await self.sender(over: upstream, folder, ack: "buffered")
-        try await first.wait(forBridge: "up")
-        try await upstream.server.kill()
-        try await first.wait(forBridge: "waiting")
+        let first = try await self.stranded(over: upstream, folder, ack: "buffered")
         let receipt = try await Instance.run("publish", "--url", first.url, "--receipt", "other", "1")
         #expect(receipt.count == 1 && receipt[0].hasPrefix(#"{"id":"sender/"#), "\(receipt)")
         #expect(receipt[0].hasSuffix(#"/1","bridges":{"up":"buffered"}}"#), "\(receipt)")
@@ -92,16 +103,7 @@ struct BufferTests {
         try await checker.open("a", first.url)
         // Returns when the last one is answered.
         try await checker.flood("a", label: "acked", channels: channels, each: 400)
-        first.process.signal(SIGKILL)
-        _ = try await first.process.exit()
-
-        try await upstream.server.restart()
-        let receiver = try await self.receiver(over: upstream)
-        try await receiver.wait(forBridge: "up")
-        try await checker.open("b", receiver.url)
-        try await checker.subscribe("b", channels)
-        try await upstream.hears(receiver)
-        let second = try await self.sender(over: upstream, folder)
+        let (second, receiver) = try await self.replace(first, over: upstream, folder, checker, channels)
         let report = try await checker.collect("b", labels: ["acked"], channels: channels, each: 400)
         #expect(report == .complete(2000))
         try await second.stop()
@@ -113,10 +115,7 @@ struct BufferTests {
         let upstream = try await MQTTUpstream()
         let folder = try TestFolder("full")
         // Files may have 512 KiB, and the first one would have 4 MiB.
-        let sender = try await self.sender(over: upstream, folder, fileBlocks: 512)
-        try await sender.wait(forBridge: "up")
-        try await upstream.server.kill()
-        try await sender.wait(forBridge: "waiting")
+        let sender = try await self.stranded(over: upstream, folder, fileBlocks: 512)
         let checker = try Checker()
         try await checker.open("a", sender.url)
         let channels = (0..<5).map { "full/\($0)" }
@@ -144,27 +143,6 @@ struct BufferTests {
         }
         #expect(end.isBalanced && end["egress"]["recovered"] == .null, "\(end)")
         try await sender.stop()
-    }
-
-    @Test(.enabled(if: ServerKind.mosquitto.canBeTested))
-    func `a second instance on the same folder does not start, and says why`() async throws {
-        let upstream = try await MQTTUpstream()
-        let folder = try TestFolder("locked")
-        let first = try await self.sender(over: upstream, folder)
-        // Clients are let in beside the start of the bridges, so an open port does not mean that the folder is taken, nor that it was free.
-        _ = try await eventually("a buffer in use") {
-            try await first.bridge()["buffer"]["state"] == "ready" ? true : nil
-        }
-        var said = ""
-        do {
-            let second = try await self.sender(over: upstream, folder)
-            #expect(try await second.process.exit() == .status(73))
-            said = try await second.process.errors.all(within: .seconds(60)).joined(separator: "\n")
-        } catch let error as TimedOut {
-            said = error.seen
-        }
-        #expect(said.contains("cannot lock \(folder.path)/buffers/up: another process uses it"), "\(said)")
-        try await first.stop()
     }
 }
 

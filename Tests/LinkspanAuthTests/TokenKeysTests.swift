@@ -35,7 +35,8 @@ import Testing
         let claims = try keys.verify(token, now: self.now)
         #expect(claims.json.description == #"{"username":"bob","iat":1800000000,"exp":1800086400}"#)
         #expect(
-            token.hasPrefix(String(decoding: Base64URL.encode(#"{"alg":"HS256","typ":"JWT"}"#.utf8), as: UTF8.self)))
+            token.hasPrefix(
+                String(decoding: Base64.urlSafe.encode(#"{"alg":"HS256","typ":"JWT"}"#.utf8), as: UTF8.self)))
     }
 
     @Test func `leave an explicit expiry alone`() async throws {
@@ -122,6 +123,34 @@ import Testing
         #expect(try verifying.verify(token, now: self.now).string("sub") == "eve")
     }
 
+    @Test func `may be an Edwards curve in PEM, ours and that of another implementation`() async throws {
+        let own = try EdDSA.PrivateKey()
+        let signing = try await self.keys {
+            $0.signingKey = TokenKey(.pem(Secret(own.pemRepresentation)))
+            $0.algorithms = ["EdDSA"]
+        }
+        let verifying = try await self.keys {
+            $0.verifyKeys = [
+                TokenKey(.pem(Secret(own.publicKey.pemRepresentation))),
+                TokenKey(.pem(Secret(ForeignTokens.publicEdwardsKey)), identifier: "ed25519"),
+            ]
+            $0.algorithms = ["HS256", "EdDSA"]
+        }
+        let token = try signing.sign(self.claims(#"{"sub":"eve"}"#), now: Int64(self.now))
+        #expect(token.hasPrefix(String(decoding: Base64.urlSafe.encode(#"{"alg":"EdDSA""#.utf8), as: UTF8.self)))
+        #expect(try verifying.verify(token, now: self.now).string("sub") == "eve")
+        let foreign = try #require(ForeignTokens.tokens["EdDSA"])
+        #expect(try verifying.verify(foreign, now: self.now).string("sub") == "ann")
+        #expect(self.refusal(signing, foreign) == .problem(.wrongSignature))
+        func problem(_ key: String, _ algorithms: String...) -> String? {
+            TokenKeys.problem(of: TokenKey(.pem(Secret(key))), algorithms: algorithms)
+        }
+        #expect(problem(own.pemRepresentation, "EdDSA") == nil)
+        #expect(
+            problem(ForeignTokens.publicEdwardsKey, "ES256", "RS256")
+                == "it is for EdDSA, and only ES256, RS256 are admitted")
+    }
+
     @Test func `may be a set of JSON Web Keys`() async throws {
         let set = #"{"keys":[{"kty":"EC","crv":"P-256","kid":"ec1","x":"\#(Self.jwkX)","y":"\#(Self.jwkY)"}]}"#
         let keys = try await self.keys { $0.verifyKeys = [TokenKey(.keySet(Secret(set)))] }
@@ -136,7 +165,7 @@ import Testing
         let token = try #require(ForeignTokens.tokens[name])
         #expect(try keys.verify(token, now: self.now).string("sub") == "ann")
         let parts = token.split(separator: ".")
-        let payload = String(decoding: Base64URL.encode(Array(#"{"sub":"eve"}"#.utf8)), as: UTF8.self)
+        let payload = String(decoding: Base64.urlSafe.encode(Array(#"{"sub":"eve"}"#.utf8)), as: UTF8.self)
         #expect(self.refusal(keys, "\(parts[0]).\(payload).\(parts[2])") == .problem(.wrongSignature))
         #expect(self.refusal(keys, "\(parts[0]).\(parts[1]).\(parts[2].dropLast(4))") == .problem(.wrongSignature))
         let others = try await self.keys {
@@ -157,7 +186,8 @@ import Testing
         let strange = [
             #"{"kty":"QUANTUM","kid":"oct","k":"AA"}"#, #"{"kid":"x"}"#, "7", "null", #"{"kty":"oct","k":"!"}"#,
             #"{"kty":"oct","k":""}"#, #"{"kty":"RSA","alg":"RSA-OAEP-256","n":"AQAB","e":"AQAB"}"#,
-            #"{"kty":"EC","crv":"secp256k1","x":"AA","y":"AA"}"#,
+            #"{"kty":"EC","crv":"secp256k1","x":"AA","y":"AA"}"#, #"{"kty":"OKP","crv":"X25519","x":"AA"}"#,
+            #"{"kty":"OKP","crv":"Ed25519","x":"AA"}"#,
         ]
         #expect(try await refusal(strange.joined(separator: ","), oct) == nil)
         #expect(try await refusal(changed(#""alg":"HS256""#), changed(#""use":"sig""#)) == nil)

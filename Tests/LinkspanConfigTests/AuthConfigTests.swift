@@ -149,7 +149,7 @@ struct AuthConfigTests {
             """),
         .init(
             "no key in the file", auth("keys: { idp: { public_key: /run/secrets/jwt } }"),
-            "bridges.yaml:3:26: server.auth.keys.idp: public_key: no PEM key of RSA, P-256, P-384 or P-521"),
+            "bridges.yaml:3:26: server.auth.keys.idp: public_key: no PEM key of RSA, P-256, P-384, P-521 or Ed25519"),
         .init(
             "verify key that no algorithm admits",
             auth("\(key), algorithms: [ HS256 ], keys: { idp: { public_key: /etc/public.pem } }"),
@@ -182,7 +182,7 @@ struct AuthConfigTests {
             "unknown algorithm", auth("\(key), algorithms: [ none ]"),
             """
             bridges.yaml:3:58: server.auth.algorithms: expected one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, \
-            PS512, ES256, ES384, ES512, found "none"
+            PS512, ES256, ES384, ES512, EdDSA, found "none"
             """),
         .init(
             "expiry without a unit", auth("\(key), expiry: 3600"),

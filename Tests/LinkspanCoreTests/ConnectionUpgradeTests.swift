@@ -11,7 +11,10 @@ import Testing
             let parts = line.split(separator: ":", maxSplits: 1)
             return HTTPField(name: String(parts[0]), value: String(parts[1].drop(while: { $0 == " " })))
         }
-        let head = RequestHead(method: String(words[0]), target: String(words[1]), fields: fields)
+        let version = words[2].split(whereSeparator: { "/.".contains($0) }).compactMap { Int($0) }
+        let head = RequestHead(
+            method: String(words[0]), target: String(words[1]),
+            version: HTTPVersion(major: version[0], minor: version[1]), fields: fields)
         return UpgradeRules(settings: settings).judge(head)
     }
 
@@ -61,6 +64,11 @@ import Testing
         #expect(refusal.fields.contains { $0.name == "Sec-WebSocket-Version" && $0.value == "13" })
     }
 
+    @Test func `a request names one host`() {
+        #expect(self.judge(self.request(without: "Host")) == .refuse(.badRequest))
+        #expect(self.judge(self.request("GET /socketcluster/ HTTP/1.1", "Host: b")) == .refuse(.badRequest))
+    }
+
     @Test func `origins match whole and nothing else does`() {
         func judge(_ origin: String?) -> UpgradeDecision? {
             let request =
@@ -89,6 +97,18 @@ import Testing
         #expect(self.judge("GET /health HTTP/1.1\r\nHost: a\r\n\r\n") == .health(isHeadRequest: false))
         #expect(self.judge("HEAD /health HTTP/1.1\r\nHost: a\r\n\r\n") == .health(isHeadRequest: true))
         #expect(self.status(self.judge("POST /health HTTP/1.1\r\nHost: a\r\n\r\n")) == 405)
+    }
+
+    @Test(arguments: ["HTTP/1.0", "HTTP/0.9"])
+    func `an upgrade in an older HTTP is told which one it takes`(version: String) {
+        guard case .refuse(let refusal)? = self.judge(self.request("GET /socketcluster/ \(version)")) else {
+            Issue.record("refused")
+            return
+        }
+        #expect(refusal.status == 426)
+        #expect(refusal.body.contains("HTTP/1.1"))
+        #expect(refusal.fields == [HTTPField(name: "Upgrade", value: "websocket")])
+        #expect(self.judge("GET /health \(version)\r\n\r\n") == .health(isHeadRequest: false))
     }
 
     @Test(arguments: ["Content-Length: 3", "Transfer-Encoding: chunked"])

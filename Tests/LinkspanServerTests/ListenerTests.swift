@@ -40,6 +40,17 @@ import Testing
         }
     }
 
+    @Test func `an upgrade that a proxy turned into HTTP 1-0 is told so`() async throws {
+        try await withServer { _, address in
+            let request = RawClient.request().replacing("HTTP/1.1", with: "HTTP/1.0")
+            let response = try await self.ask(request, address)
+            #expect(response.hasPrefix("HTTP/1.1 426 Upgrade Required\r\n"))
+            #expect(response.contains("\r\nConnection: close, Upgrade\r\n"))
+            #expect(response.contains("proxy_http_version 1.1"))
+            #expect(try await self.ask("GET /health HTTP/1.0\r\n\r\n", address).hasPrefix("HTTP/1.1 200 OK\r\n"))
+        }
+    }
+
     @Test func `an upgrade elsewhere is a bad request`() async throws {
         try await withServer { _, address in
             let response = try await self.ask(RawClient.request(path: "/other/"), address)

@@ -55,4 +55,56 @@ import Testing
             #expect(error?.port == taken.port)
         }
     }
+
+    private func waiting(for condition: Settlement<Void>) -> LinkspanServer {
+        var settings = ServerSettings()
+        settings.host = "127.0.0.1"
+        settings.port = 0
+        settings.eventLoops = 1
+        let server = LinkspanServer(settings: settings, instance: InstanceID("waits")!, logger: .quiet)
+        server.listen { try await condition.value }
+        return server
+    }
+
+    @Test func `no port is open before what it depends on has started`() async throws {
+        let condition = Settlement<Void>()
+        let server = self.waiting(for: condition)
+        async let address = server.address
+        let running = Task { try await server.run() }
+        #expect(!server.isListening)
+        condition.settle(.success(()))
+        _ = try await RawClient.ready(try await address)
+        running.cancel()
+        try await running.value
+    }
+
+    @Test func `a server that waits for what it depends on can be stopped`() async throws {
+        let server = self.waiting(for: Settlement<Void>())
+        let running = Task { try await server.run() }
+        running.cancel()
+        try await running.value
+        #expect(!server.isListening)
+        await #expect(throws: CancellationError.self) { _ = try await server.address }
+    }
+
+    @Test func `what does not start keeps the ports closed, and is the error of the server`() async throws {
+        struct Refused: Error {}
+        let condition = Settlement<Void>()
+        condition.settle(.failure(Refused()))
+        condition.settle(.success(()))
+        let server = self.waiting(for: condition)
+        await #expect(throws: Refused.self) { try await server.run() }
+        #expect(!server.isListening)
+        await #expect(throws: Refused.self) { _ = try await server.address }
+    }
+
+    @Test func `every task that waits for a settlement gets it, but one that is cancelled`() async throws {
+        let settlement = Settlement<Int>()
+        let impatient = Task { try await settlement.value }
+        impatient.cancel()
+        await #expect(throws: CancellationError.self) { _ = try await impatient.value }
+        let patient = (0..<10).map { _ in Task { try await settlement.value } }
+        settlement.settle(.success(7))
+        for task in patient { #expect(try await task.value == 7) }
+    }
 }

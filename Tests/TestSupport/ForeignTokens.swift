@@ -1,4 +1,4 @@
-/// Keys and tokens that another implementation (PyJWT) made, one token for each algorithm of RFC 7518. The private halves are gone.
+/// Keys and tokens that another implementation (PyJWT) made, one token for each algorithm of RFC 7518 and RFC 8037. The private halves are gone.
 public enum ForeignTokens {
     /// The keys as elements of a JSON Web Key Set, by `kid`.
     public static let keys: [String: String] = [
@@ -10,6 +10,8 @@ public enum ForeignTokens {
             #"{"kty":"EC","kid":"p384","crv":"P-384","x":"FaOrV7QRHmf2v48BbeYlRurup-aqMJ2MlR9YjNlEiZxdIZDik7t3qR4JYqni1CNG","y":"7VbmDhszHQA7XApOvPP29TmRzp4g8EoNwiDnVWf0rkKYalFWdYmF_QQqqax-ma94"}"#,
         "p521":
             #"{"kty":"EC","kid":"p521","crv":"P-521","x":"AECeKOk6o960JqMI9agIVow_JRTgtv8GSUIoI9T6rYt4KYEO80nPjcupeYmcwTLQENBLsQFr4JyrQGq_ObUzY2ct","y":"AbpjiUHDN6ZnGxqCV8jPo2qrygbVaM8_rpTKldQDFNe8MelWfwHI3Ra56yTz53Sq0mpC4-tbs67dV2HfhVRtThPb"}"#,
+        "ed25519":
+            #"{"kty":"OKP","kid":"ed25519","use":"sig","crv":"Ed25519","x":"25IlhOV3aURq4xcXRsdAj9MCezFh1eStnE8jj2fd8tg"}"#,
         "oct":
             #"{"kty":"oct","kid":"oct","k":"CzBVep_E6Q4zWH2ix-wRNluApcrvFDleg6jN8hc8YYar0PUaP2SJrtP4HUJnjLHW-yBFao-02f4jSG2St9wBJg"}"#,
     ]
@@ -23,6 +25,13 @@ public enum ForeignTokens {
         -----BEGIN PUBLIC KEY-----
         MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEL7p+tqeMhcJm9927gMBvoTLWuRb0
         P/2D7MVBq6srx0WRTLAQfI6tfs8ZBgIWtD+uo6t37CXu4r8oyRxLZ59m5w==
+        -----END PUBLIC KEY-----
+        """
+
+    /// The one for EdDSA in PEM form.
+    public static let publicEdwardsKey = """
+        -----BEGIN PUBLIC KEY-----
+        MCowBQYDK2VwAyEA25IlhOV3aURq4xcXRsdAj9MCezFh1eStnE8jj2fd8tg=
         -----END PUBLIC KEY-----
         """
 
@@ -95,6 +104,10 @@ public enum ForeignTokens {
         eyJhbGciOiJFUzUxMiIsImtpZCI6InA1MjEiLCJ0eXAiOiJKV1QifQ.eyJzdWIiOiJhbm4iLCJleHAiOjQwMDAwMDAwMDB9\
         .AfsZXct8FNDkWr1P9DllSXZiB-MgkArpWp9VUdM8yPAN0xAyQTY3ZO3_x-p3MbLfDBiDl0iepc3L9iozQIkq1XccACQ2I_ENm34K3a29vfo\
         hy1DH55v-97u0bWZcLV4U683hV1yExyxzVHgEBHccZLowHRw9jgP3JAFz9dPDVGewx8YC
+        """,
+        "EdDSA": """
+        eyJhbGciOiJFZERTQSIsImtpZCI6ImVkMjU1MTkiLCJ0eXAiOiJKV1QifQ.eyJzdWIiOiJhbm4iLCJleHAiOjQwMDAwMDAwMDB9\
+        .6XTb3oi1ec_9XlF4BZ01gjm5vNcFOA5xCLZubD4Rb_ynfLGWUDy2YHsxDk4Xr8z6eyn_IIwWmr1VY61JAqq_Cw
         """,
     ]
 }

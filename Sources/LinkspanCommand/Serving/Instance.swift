@@ -43,6 +43,7 @@ struct Instance {
         let reloader = Reloader(
             server: server, settings: settings, load: self.load, signals: hangUps, counts: reloads, logger: self.logger)
         var services: [any Service] = [host, server, reloader]
+        server.listen(after: host.untilOpen)
         if let port = self.operatorPort(of: server, host, reloads) { services.append(port) }
         var configuration = ServiceGroupConfiguration(
             services: services.map { .init(service: $0) }, gracefulShutdownSignals: [.sigterm, .sigint],
@@ -55,6 +56,8 @@ struct Instance {
         of server: LinkspanServer, _ host: BridgeHost, _ reloads: ReloadCounter
     ) -> OperatorPort? {
         guard let settings = self.settings.server.operatorPort else { return nil }
+        let opened = Settlement<Void>()
+        server.listen { try await opened.value }
         let instance = self.settings.instance.id
         return OperatorPort(
             settings: settings, limits: self.settings.server.limits, broker: server.broker, logger: self.logger,
@@ -64,7 +67,7 @@ struct Instance {
                     version: LinkspanVersion.current, instance: instance, isListening: server.isListening,
                     counters: server.counters, bridges: host.statuses, hooks: server.hooks,
                     reloads: reloads.current, certificateEnds: server.certificateEnds)
-            }, routes: { host.routes(of: $0) })
+            }, routes: { host.routes(of: $0) }, listening: { _ in opened.settle(.success(())) })
     }
 }
 

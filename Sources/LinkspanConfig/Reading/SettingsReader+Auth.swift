@@ -189,8 +189,9 @@ extension Grant {
 }
 
 extension TokenKeySource {
-    /// The algorithms (RFC 7518) that tokens may be signed with.
+    /// The algorithms (RFC 7518, RFC 8037) that tokens may be signed with.
     static let algorithms = [
         "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
+        "EdDSA",
     ]
 }

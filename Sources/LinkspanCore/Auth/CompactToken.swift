@@ -14,12 +14,12 @@ public struct CompactToken: Sendable, Hashable {
     public init(parsing text: String) throws(TokenRefusal) {
         let parts = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         guard parts.count == 3 else { throw .problem(.malformed) }
-        guard let header = Base64URL.decode(parts[0]).flatMap(TokenClaims.init(json:)), header.isObject,
+        guard let header = Base64.urlSafe.decode(parts[0]).flatMap(TokenClaims.init(json:)), header.isObject,
             let algorithm = header.string("alg"), header.value(named: "crit") == nil,
-            let claims = Base64URL.decode(parts[1]).flatMap(TokenClaims.init(json:))
+            let claims = Base64.urlSafe.decode(parts[1]).flatMap(TokenClaims.init(json:))
         else { throw .problem(.undecodable) }
         guard !parts[2].isEmpty else { throw .problem(.unsigned) }
-        guard let signature = Base64URL.decode(parts[2]) else { throw .problem(.wrongSignature) }
+        guard let signature = Base64.urlSafe.decode(parts[2]) else { throw .problem(.wrongSignature) }
         self.signingInput = Array(parts[0]) + [UInt8(ascii: ".")] + Array(parts[1])
         self.signature = signature
         self.algorithm = algorithm

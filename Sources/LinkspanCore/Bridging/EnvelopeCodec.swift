@@ -152,7 +152,7 @@ public struct EnvelopeCodec: Sendable, Hashable {
                 wrapped.putJSONString(text)
             } else {
                 wrapped.put("{\"base64\":true,\"data\":\"")
-                wrapped.putBase64(bytes)
+                Base64.standard.encode(bytes, into: &wrapped)
                 wrapped.put("\"}")
             }
         }
@@ -242,32 +242,6 @@ extension ByteBuffer {
         // Longer than any escaped spelling of an instance's name: not worth reading.
         guard let string = value.string, string.range.count <= 6 * 64 else { return nil }
         return InstanceID(string.string(in: self.readableBytesSpan))
-    }
-
-    /// RFC 4648, section 4, with padding.
-    fileprivate mutating func putBase64(_ bytes: UnsafeRawBufferPointer) {
-        self.reserve((bytes.count + 2) / 3 * 4)
-        var start = 0
-        while start < bytes.count {
-            let group = bytes[start..<Swift.min(start + 3, bytes.count)]
-            var word = group.reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-            word <<= UInt32(8 * (3 - group.count))
-            for position in 0..<4 {
-                let isPadding = position > group.count
-                self.put(isPadding ? UInt8(ascii: "=") : Self.base64Digit(word >> UInt32(18 - 6 * position)))
-            }
-            start += 3
-        }
-    }
-
-    private static func base64Digit(_ bits: UInt32) -> UInt8 {
-        switch UInt8(truncatingIfNeeded: bits & 0x3F) {
-        case let value where value < 26: UInt8(ascii: "A") + value
-        case let value where value < 52: UInt8(ascii: "a") + value - 26
-        case let value where value < 62: UInt8(ascii: "0") + value - 52
-        case 62: UInt8(ascii: "+")
-        default: UInt8(ascii: "/")
-        }
     }
 }
 

@@ -1,3 +1,20 @@
+/// Which HTTP a request is written in.
+public struct HTTPVersion: Sendable, Hashable, Comparable {
+    public var major: Int
+    public var minor: Int
+
+    public static let http11 = HTTPVersion(major: 1, minor: 1)
+
+    public init(major: Int, minor: Int) {
+        self.major = major
+        self.minor = minor
+    }
+
+    public static func < (one: HTTPVersion, other: HTTPVersion) -> Bool {
+        (one.major, one.minor) < (other.major, other.minor)
+    }
+}
+
 /// The head of the HTTP request that opens a connection (RFC 9112), as far as ``UpgradeRules`` and the application look at it.
 public struct RequestHead: Sendable, Hashable {
     public let method: String
@@ -5,11 +22,13 @@ public struct RequestHead: Sendable, Hashable {
     public let path: String
     /// What follows `?`, not decoded; nil without one.
     public let query: String?
+    public let version: HTTPVersion
     /// In order, names as they were written and values without surrounding blanks.
     public let fields: [HTTPField]
 
-    public init(method: String, target: String, fields: [HTTPField]) {
+    public init(method: String, target: String, version: HTTPVersion = .http11, fields: [HTTPField]) {
         self.method = method
+        self.version = version
         let mark = target.utf8.firstIndex(of: UInt8(ascii: "?"))
         self.path = mark.map { String(target[..<$0]) } ?? target
         self.query = mark.map { String(target[target.utf8.index(after: $0)...]) }

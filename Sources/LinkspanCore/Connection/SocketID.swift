@@ -1,3 +1,5 @@
+internal import LinkspanWire
+
 /// The `id` of a connection, as clients see it: 15 bytes, twelve of them random and three a counter, in 20 characters of URL-safe base64.
 ///
 /// Two words rather than a string, because every idle connection holds one.
@@ -17,7 +19,7 @@ public struct SocketID: Hashable, Sendable, CustomStringConvertible {
         withUnsafeBytes(of: self.random.0) { bytes.append(contentsOf: $0) }
         withUnsafeBytes(of: self.random.1) { bytes.append(contentsOf: $0) }
         withUnsafeBytes(of: self.counter.bigEndian) { bytes.append(contentsOf: $0.dropFirst()) }
-        return String(decoding: Base64URL.encode(bytes), as: UTF8.self)
+        return String(decoding: Base64.urlSafe.encode(bytes), as: UTF8.self)
     }
 
     public static func == (one: SocketID, other: SocketID) -> Bool {

@@ -61,7 +61,10 @@ public struct UpgradeRules: Sendable, Hashable {
         else {
             return self.judgePlain(head)
         }
-        guard Self.withoutTrailingSlash(head.path) == self.path else { return .refuse(.badRequest) }
+        guard head.version >= .http11 else { return .refuse(Self.oldHTTP) }
+        guard head.values(of: "host").count == 1, Self.withoutTrailingSlash(head.path) == self.path else {
+            return .refuse(.badRequest)
+        }
         guard head.first("sec-websocket-version") == "13" else { return .refuse(Self.wrongVersion) }
         let keys = head.values(of: "sec-websocket-key")
         guard keys.count == 1, Self.isKey(keys[0]) else { return .refuse(.badRequest) }
@@ -110,6 +113,16 @@ public struct UpgradeRules: Sendable, Hashable {
                 """,
             fields: [HTTPField(name: "Upgrade", value: "websocket")])
     }
+
+    /// RFC 6455 4.1 wants HTTP/1.1, and RFC 9110 7.8 forbids to upgrade anything older.
+    private static let oldHTTP = UpgradeRefusal(
+        status: 426, reason: "Upgrade Required",
+        body: """
+            A WebSocket is opened with HTTP/1.1; this request came with an older one.
+            A proxy in between may have changed it (nginx does unless it is told: proxy_http_version 1.1;).
+
+            """,
+        fields: [HTTPField(name: "Upgrade", value: "websocket")])
 
     private static let wrongVersion = UpgradeRefusal(
         status: 426, reason: "Upgrade Required", body: "WebSocket version 13 is spoken here (RFC 6455).",

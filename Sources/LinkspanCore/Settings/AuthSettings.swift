@@ -4,7 +4,7 @@ public import LinkspanBridgeKit
 public enum TokenKeySource: Sendable, Hashable {
     /// A shared secret, its UTF-8 bytes as they stand; for HS256, HS384 and HS512.
     case secret(Secret)
-    /// A PEM public or private key; RSA for RS and PS algorithms, P-256, P-384 or P-521 for ES256, ES384 and ES512.
+    /// A PEM public or private key; RSA for RS and PS algorithms, P-256, P-384 or P-521 for ES256, ES384 and ES512, Ed25519 for EdDSA.
     case pem(Secret)
     /// A JSON Web Key Set (RFC 7517).
     case keySet(Secret)
@@ -35,7 +35,7 @@ public struct AuthSettings: Sendable, Hashable {
     public var signingKey: TokenKey?
     /// Verify tokens, beside the signing key: during a rotation the old and the new one.
     public var verifyKeys: [TokenKey] = []
-    /// JWS algorithm names (RFC 7518). The first signs; all verify. Empty means HS256 to sign, and to verify whatever fits the keys.
+    /// JWS algorithm names (RFC 7518, RFC 8037). The first signs; all verify. Empty means HS256 to sign, and to verify whatever fits the keys.
     public var algorithms: [String] = []
     /// Life of a token that says nothing of its own.
     public var expiry = Duration.seconds(86_400)

@@ -1,6 +1,7 @@
 internal import Foundation
 internal import JWTKit
 internal import LinkspanCore
+internal import LinkspanWire
 
 /// The keys of a JSON Web Key Set (RFC 7517) that can verify tokens.
 ///
@@ -56,7 +57,7 @@ struct KeySet: Sendable {
             let fitting: [String]
             if kind == "oct" {
                 guard let text = try? members.decode(String.self, forKey: .octets),
-                    let octets = Base64URL.decode(text.utf8), !octets.isEmpty
+                    let octets = Base64.urlSafe.decode(text.utf8), !octets.isEmpty
                 else { return }
                 material = .octets(octets)
                 fitting = TokenKeys.allAlgorithms.filter { $0.hasPrefix("HS") }
@@ -88,6 +89,7 @@ extension TokenKeys {
         case .ecdsa(.p256): ["ES256"]
         case .ecdsa(.p384): ["ES384"]
         case .ecdsa(.p521): ["ES512"]
+        case .eddsa(.ed25519): ["EdDSA"]
         default: []
         }
     }

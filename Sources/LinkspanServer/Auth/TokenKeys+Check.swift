@@ -5,7 +5,7 @@ public import LinkspanCore
 extension TokenKeys {
     /// Why `key` serves none of `algorithms`, for whoever configured it; nil when it serves one. Never contains the key.
     ///
-    /// - Parameter algorithms: names of RFC 7518; empty stands for all.
+    /// - Parameter algorithms: names of RFC 7518 and RFC 8037; empty stands for all.
     public static func problem(of key: TokenKey, algorithms: [String]) -> String? {
         let names = algorithms.isEmpty ? Self.allAlgorithms : algorithms
         switch key.source {
@@ -14,7 +14,7 @@ extension TokenKeys {
                 ? nil : "a shared secret is for HS256, HS384 and HS512, and only \(Self.list(names)) are admitted"
         case .pem(let pem):
             guard let family = Self.family(ofPEM: pem.value) else {
-                return "no PEM key of RSA, P-256, P-384 or P-521"
+                return "no PEM key of RSA, P-256, P-384, P-521 or Ed25519"
             }
             return Self.problem(of: [family], names)
         case .keySet(let text):
@@ -39,6 +39,9 @@ extension TokenKeys {
         }
         if isPrivate ? (try? ES512PrivateKey(pem: pem)) != nil : (try? ES512PublicKey(pem: pem)) != nil {
             return ["ES512"]
+        }
+        if isPrivate ? (try? EdDSA.PrivateKey(pem: pem)) != nil : (try? EdDSA.PublicKey(pem: pem)) != nil {
+            return ["EdDSA"]
         }
         return nil
     }

@@ -79,9 +79,9 @@ public struct TokenKeys: Sendable {
             header.putJSONString(identifier)
         }
         header.put("}")
-        let input = Base64URL.encode(header) + [UInt8(ascii: ".")] + Base64URL.encode(payload)
+        let input = Base64.urlSafe.encode(header) + [UInt8(ascii: ".")] + Base64.urlSafe.encode(payload)
         let signature = try self.signer.sign(input)
-        return String(decoding: input + [UInt8(ascii: ".")] + Base64URL.encode(signature), as: UTF8.self)
+        return String(decoding: input + [UInt8(ascii: ".")] + Base64.urlSafe.encode(signature), as: UTF8.self)
     }
 
     private static func accepts(_ algorithm: any JWTAlgorithm, _ token: CompactToken) -> Bool {
@@ -119,6 +119,7 @@ public struct TokenKeyError: Error, Sendable, CustomStringConvertible {
 extension TokenKeys {
     static let allAlgorithms = [
         "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
+        "EdDSA",
     ]
 
     /// One entry for each of `names` that `key` can serve.
@@ -179,6 +180,8 @@ extension TokenKeys {
             return await Self.add(ecdsa: ES384PublicKey.self, ES384PrivateKey.self, pem, isPrivate, to: collection)
         case "ES512":
             return await Self.add(ecdsa: ES512PublicKey.self, ES512PrivateKey.self, pem, isPrivate, to: collection)
+        case "EdDSA":
+            return await Self.add(edwards: pem, isPrivate, to: collection)
         default: break
         }
         let digest: DigestAlgorithm =
@@ -207,6 +210,17 @@ extension TokenKeys {
         }
         guard let key = try? ECDSA.PublicKey<Curve>(pem: pem) else { return nil }
         return await collection.add(ecdsa: key)
+    }
+
+    private static func add(
+        edwards pem: String, _ isPrivate: Bool, to collection: JWTKeyCollection
+    ) async -> JWTKeyCollection? {
+        if isPrivate {
+            guard let key = try? EdDSA.PrivateKey(pem: pem) else { return nil }
+            return await collection.add(eddsa: key)
+        }
+        guard let key = try? EdDSA.PublicKey(pem: pem) else { return nil }
+        return await collection.add(eddsa: key)
     }
 
     private static func keySet(_ text: String, _ names: [String]) async throws -> [VerifyKey] {

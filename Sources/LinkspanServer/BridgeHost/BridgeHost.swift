@@ -8,7 +8,8 @@ internal import Synchronization
 /// Runs the bridges of one instance: one conversation per rule, supervised.
 ///
 /// Make it first, give it to the server as its ``BridgePlane``, ``attach(_:)`` the server's broker, then run both; in a `ServiceGroup` list the host before the
-/// server, so that it stops after it and still sends what the last clients published.
+/// server, so that it stops after it and still sends what the last clients published. `server.listen(after: host.untilOpen)` lets no client in when the host
+/// refuses to start.
 public final class BridgeHost: BridgePlane, Service {
     /// How long an orderly stop waits for upstreams to take what is buffered.
     public static let defaultDrainLimit = Duration.seconds(5)
@@ -22,6 +23,7 @@ public final class BridgeHost: BridgePlane, Service {
     private let logger: Logger
     private let drainLimit: Duration
     private let acceptor = Mutex<(any IngressAcceptor)?>(nil)
+    private let opening = Settlement<Void>()
 
     /// Constructs every bridge; touches no network.
     ///
@@ -65,6 +67,10 @@ public final class BridgeHost: BridgePlane, Service {
 
     /// All bridges in the order of the settings, at this moment.
     public var statuses: [BridgeStatus] { self.runners.map(\.status) }
+
+    /// Returns when ``run()`` has all that it can refuse to start without: the disk buffers.
+    /// - Throws: what ``run()`` throws, or `CancellationError` when the task is cancelled.
+    public func untilOpen() async throws { try await self.opening.value }
 
     // MARK: BridgePlane
 
@@ -164,8 +170,10 @@ public final class BridgeHost: BridgePlane, Service {
             for storage in storages { try await storage.untilOpen() }
         } catch {
             await self.close(storages)
+            self.opening.settle(.failure(error))
             throw error
         }
+        self.opening.settle(.success(()))
         return storages
     }
 

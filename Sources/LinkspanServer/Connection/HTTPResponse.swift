@@ -27,7 +27,7 @@ enum HTTPResponse {
         var hash = Insecure.SHA1()
         var input = key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         input.withUTF8 { hash.update(bufferPointer: UnsafeRawBufferPointer($0)) }
-        hash.finalize().withUnsafeBytes { Base64.encode($0, into: &response) }
+        hash.finalize().withUnsafeBytes { Base64.standard.encode($0, into: &response) }
     }
 
     static func refusal(_ refusal: UpgradeRefusal) -> [UInt8] {
@@ -41,7 +41,9 @@ enum HTTPResponse {
         status: Int, reason: String, contentType: String, fields: [HTTPField] = [], body: String,
         isHeadRequest: Bool = false
     ) -> [UInt8] {
-        var head = "HTTP/1.1 \(status) \(reason)\r\nConnection: close\r\nContent-Type: \(contentType)\r\n"
+        // Whoever sends `Upgrade` names it here as well (RFC 9110 7.8).
+        let options = fields.contains { $0.name == "Upgrade" } ? "close, Upgrade" : "close"
+        var head = "HTTP/1.1 \(status) \(reason)\r\nConnection: \(options)\r\nContent-Type: \(contentType)\r\n"
         head += "Content-Length: \(body.utf8.count)\r\n"
         for field in fields { head += "\(field.name): \(field.value)\r\n" }
         return Array((head + "\r\n" + (isHeadRequest ? "" : body)).utf8)

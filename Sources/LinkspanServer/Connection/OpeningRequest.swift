@@ -56,6 +56,7 @@ extension RequestHead {
     init(_ head: HTTPRequestHead) {
         self.init(
             method: head.method.rawValue, target: head.uri,
+            version: HTTPVersion(major: head.version.major, minor: head.version.minor),
             fields: head.headers.map { HTTPField(name: $0.name, value: $0.value) })
     }
 }

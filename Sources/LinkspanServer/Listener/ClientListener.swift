@@ -6,6 +6,8 @@ internal import NIOSSL
 
 /// Opens a client port.
 enum ClientListener {
+    /// Accepts nobody before it is told to read, so that no client is served by a server that cannot open its other ports.
+    ///
     /// One loop accepts and gives the connections to all loops in turn, so that each has its share however few they are.
     static func bind(
         _ listener: ListenerSettings, loops: ServerLoops, settings: ServerSettings, certificate: ServerCertificate?,
@@ -15,6 +17,7 @@ enum ClientListener {
         return try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.autoRead, value: false)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     // Here rather than as options of the bootstrap, which spends a future on each.

@@ -71,7 +71,7 @@ struct MessagePackReader {
         case .binary(let range):
             guard range.count / 3 * 4 <= self.maximumTextBytes else { throw .tooLarge }
             text.put("{\"base64\":true,\"data\":\"")
-            Base64.encode(UnsafeRawBufferPointer(rebasing: self.bytes[range]), into: &text)
+            Base64.standard.encode(UnsafeRawBufferPointer(rebasing: self.bytes[range]), into: &text)
             text.put("\"}")
         case .array(let count):
             guard depth < self.maximumDepth else { throw .tooDeep }

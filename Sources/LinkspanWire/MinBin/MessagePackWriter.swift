@@ -114,7 +114,7 @@ struct MessagePackWriter {
                 try reader.nextKey(isFirst: false) == nil
             else { return nil }
             let bytes = UnsafeRawBufferPointer(start: reader.base + text.range.lowerBound, count: text.range.count)
-            return Base64.decodedCount(bytes) == nil ? nil : text
+            return Base64.standard.decodedCount(bytes) == nil ? nil : text
         } catch {
             return nil
         }
@@ -158,8 +158,8 @@ extension ByteSink {
     }
 
     mutating func putMessagePackBinary(base64 text: UnsafeRawBufferPointer) {
-        self.putMessagePackLength(Base64.decodedCount(text) ?? 0, tag8: 0xC4, tag16: 0xC5, tag32: 0xC6)
-        Base64.decode(text, into: &self)
+        self.putMessagePackLength(Base64.standard.decodedCount(text) ?? 0, tag8: 0xC4, tag16: 0xC5, tag32: 0xC6)
+        Base64.standard.decode(text, into: &self)
     }
 
     /// Integers past 32 bits go as doubles, which is what JavaScript holds them in; what no double holds goes as nil.
