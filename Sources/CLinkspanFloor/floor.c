@@ -166,30 +166,51 @@ static void subscribe(struct connection *connection, const char *name) {
   channel->subscribers[channel->count++] = connection;
 }
 
+/* Where the call ID stands, or NULL: members have no order, so a server has to look. */
+static const char *call_of(const char *text, size_t count) {
+  static const char key[] = "\"cid\":";
+  for (const char *at = text + count - sizeof key; at >= text; at--) {
+    if (*at == '"' && memcmp(at, key, sizeof key - 1) == 0) return at + sizeof key - 1;
+  }
+  return NULL;
+}
+
+static void reply_to(const char *call) {
+  char answer[64];
+  int length = snprintf(answer, sizeof answer, "{\"rid\":%ld}", strtol(call, NULL, 10));
+  reply(answer, (size_t)length);
+}
+
+/* `rest` begins with the name of the channel. What subscribers get has no call ID, so it is made anew, as every server has to,
+   and whether or not there are subscribers. */
+static void publish_received(const char *text, size_t count, const char *rest, const char *call) {
+  static char forwarded[65536];
+  const char *end = text + count;
+  const char *quote = memchr(rest, '"', (size_t)(end - rest));
+  if (!quote || end - quote < 12) return;
+  const char *data = quote + sizeof "\",\"data\":" - 1;
+  const char *data_end = memchr(data + 1, '"', (size_t)(end - data - 1));
+  size_t kept = data_end ? (size_t)(data_end + 1 - text) : count;
+  if (!data_end || kept + 2 > sizeof forwarded) return;
+  memcpy(forwarded, text, kept);
+  memcpy(forwarded + kept, "}}", 2);
+  if (call) reply_to(call);
+  publish(channel_named(rest), forwarded, kept + 2);
+}
+
 static void received(struct connection *connection, char *text, size_t count) {
   static const char publish_start[] = "{\"event\":\"#publish\",\"data\":{\"channel\":\"";
   static const char subscribe_start[] = "{\"event\":\"#subscribe\",\"data\":{\"channel\":\"";
-  char answer[160];
   char *end = text + count, after = *end;
   *end = 0; /* the byte belongs to the next frame, and comes back below */
-  const char *call = NULL;
-  if (text[count - 2] != '}') call = memrchr(text, ':', count);
+  const char *call = call_of(text, count);
   if (strncmp(text, publish_start, sizeof publish_start - 1) == 0) {
-    struct channel *channel = channel_named(text + sizeof publish_start - 1);
-    if (call) {
-      /* Without `,"cid":7` it is what a subscriber gets. */
-      char *comma = memrchr(text, ',', count);
-      int length = snprintf(answer, sizeof answer, "{\"rid\":%ld}", strtol(call + 1, NULL, 10));
-      reply(answer, (size_t)length);
-      *comma = '}';
-      count = (size_t)(comma - text) + 1;
-    }
-    if (channel->count > 0) publish(channel, text, count);
+    publish_received(text, count, text + sizeof publish_start - 1, call);
   } else if (strncmp(text, subscribe_start, sizeof subscribe_start - 1) == 0 && call) {
-    int length = snprintf(answer, sizeof answer, "{\"rid\":%ld}", strtol(call + 1, NULL, 10));
-    reply(answer, (size_t)length);
+    reply_to(call);
     subscribe(connection, text + sizeof subscribe_start - 1);
   } else if (strncmp(text, "{\"event\":\"#handshake\"", 21) == 0) {
+    char answer[160];
     int length = snprintf(
         answer, sizeof answer,
         "{\"rid\":1,\"data\":{\"id\":\"%08x\",\"pingTimeout\":20000,\"isAuthenticated\":false}}",
@@ -241,8 +262,13 @@ static size_t frame_received(struct connection *connection, char *at, size_t cou
     memcpy(text + i, &word, 8);
   }
   for (; i < length; i++) text[i] ^= ((char *)&mask)[i & 7];
-  if ((at[0] & 0x0F) == 8) {
+  int opcode = at[0] & 0x0F;
+  if (opcode == 8) {
     connection->is_gone = 1;
+  } else if (opcode == 9) {
+    char pong[2] = {(char)0x8A, (char)length};
+    append(&replies, pong, sizeof pong);
+    append(&replies, text, length);
   } else if (length > 2) {
     received(connection, text, length);
   }

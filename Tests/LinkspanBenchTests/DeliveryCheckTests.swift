@@ -112,4 +112,18 @@ struct StatisticsTests {
         for value in [40.0, 40] { outcome.add([value], Faults(), of: "linkspan") }
         #expect(outcome.isGoalMet(0) == false)
     }
+
+    @Test func `a run that delivers nothing is a failure, and no figure`() {
+        var outcome = RowOutcome(
+            name: "row", title: "", reference: "floor", ours: "linkspan", contenders: ["floor", "linkspan"],
+            measures: [(.messagesPerSecond, .atLeastTimes(0.5))])
+        outcome.add([10], Faults(), of: "floor")
+        outcome.add([8], Faults(), of: "linkspan")
+        #expect(outcome.isGoalMet(0) == true && outcome.isClean)
+        outcome.add([nil], Faults(), of: "linkspan")
+        #expect(outcome.failures == ["linkspan: nothing was delivered while it was measured"])
+        #expect(outcome.median("linkspan", 0) == 8)
+        #expect(outcome.isGoalMet(0) == nil && !outcome.isClean)
+        #expect(BenchmarkReport.verdict(outcome, 0) == "failed")
+    }
 }

@@ -6,17 +6,11 @@ import Testing
 
 /// The generator against the yardstick and the server, as processes.
 struct LoadTests {
-    /// Where the build has put the programs: beside the bundle of the tests.
-    private static let programs: String = {
-        let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
-        return (tests as NSString).deletingLastPathComponent
-    }()
-
     private func floor(_ faults: String...) throws -> (ServerProcess, UInt16, ScratchFolder) {
         let folder = try ScratchFolder()
         let port = try Loopback.freePort()
         let process = try ServerProcess(
-            ["\(Self.programs)/linkspan-bench", "floor", "--port", "\(port)"] + faults, cores: [],
+            ["\(Programs.folder)/linkspan-bench", "floor", "--port", "\(port)"] + faults, cores: [],
             log: folder.file("floor.log"))
         try process.awaitPort(port, within: .seconds(60))
         return (process, port, folder)
@@ -55,9 +49,9 @@ struct LoadTests {
     }
 
     @Test func `a row compares the server with the yardstick`() async throws {
-        let tools = Tools(linkspan: "\(Self.programs)/linkspan", bench: "\(Self.programs)/linkspan-bench")
         let comparison = Comparison(
-            tools: tools, cores: Cores(server: [], broker: [], generator: []), rounds: 1, measured: .milliseconds(100),
+            tools: Programs.tools, cores: Cores(server: [], broker: [], generator: []), rounds: 1,
+            measured: .milliseconds(100),
             note: { _ in })
         let row = Row(
             name: "smoke", title: "10 channels of 10 subscribers",

@@ -10,8 +10,8 @@ struct AMQPSource: FlowSource {
     /// Most publishes without a confirm, as many as a bridge has by default.
     private static let window: UInt64 = 1000
 
-    init(port: UInt16) throws {
-        self.client = try RabbitClient(port: port)
+    init(port: UInt16, name: StaticString) throws {
+        self.client = try RabbitClient(port: port, key: name)
         try self.client.selectConfirms()
     }
 
@@ -34,8 +34,8 @@ struct AMQPSource: FlowSource {
 struct AMQPSink: FlowSink {
     private let client: RabbitClient
 
-    init(port: UInt16) throws {
-        self.client = try RabbitClient(port: port)
+    init(port: UInt16, name: StaticString) throws {
+        self.client = try RabbitClient(port: port, key: name)
         try self.client.consume()
     }
 
@@ -53,11 +53,12 @@ struct AMQPSink: FlowSink {
 private final class RabbitClient {
     private let raw: amqp_connection_state_t
     private static let exchange: StaticString = "linkspan"
-    private static let key: StaticString = "sc.c0"
+    private let key: StaticString
     private var body: [UInt8] = []
     private var left: UInt64 = 0
 
-    init(port: UInt16) throws {
+    init(port: UInt16, key: StaticString) throws {
+        self.key = key
         guard let raw = amqp_new_connection() else { throw BenchError("librabbitmq is out of memory") }
         self.raw = raw
         guard let socket = amqp_tcp_socket_new(raw), amqp_socket_open(socket, "127.0.0.1", Int32(port)) == 0 else {
@@ -86,7 +87,7 @@ private final class RabbitClient {
             throw BenchError("RabbitMQ refused a queue")
         }
         let name = queue.pointee.queue
-        amqp_queue_bind(self.raw, 1, name, Self.bytes(Self.exchange), Self.bytes(Self.key), amqp_table_t())
+        amqp_queue_bind(self.raw, 1, name, Self.bytes(Self.exchange), Self.bytes(self.key), amqp_table_t())
         try Self.check(amqp_get_rpc_reply(self.raw))
         amqp_basic_consume(self.raw, 1, name, amqp_bytes_t(), 0, 1, 1, amqp_table_t())
         try Self.check(amqp_get_rpc_reply(self.raw))
@@ -99,7 +100,7 @@ private final class RabbitClient {
         properties.content_type = Self.bytes("application/json")
         let body = amqp_bytes_t(len: payload.count, bytes: UnsafeMutableRawPointer(mutating: payload.baseAddress))
         let code = amqp_basic_publish(
-            self.raw, 1, Self.bytes(Self.exchange), Self.bytes(Self.key), 0, 0, &properties, body)
+            self.raw, 1, Self.bytes(Self.exchange), Self.bytes(self.key), 0, 0, &properties, body)
         guard code == 0 else { throw BenchError("librabbitmq: \(String(cString: amqp_error_string2(code)))") }
     }
 

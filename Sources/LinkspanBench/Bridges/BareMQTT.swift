@@ -5,6 +5,7 @@ internal import Glibc
 /// PUBLISH in a bare loop over libmosquitto.
 struct MQTTSource: FlowSource {
     private let client: MosquittoClient
+    private let name: StaticString
     private let qos: Int32
     private let properties: MQTTProperties?
     private var queued = 0
@@ -14,8 +15,9 @@ struct MQTTSource: FlowSource {
     private static let window = 100
 
     /// - Parameter carriesHeader: whether each message gets the properties that a bridge would give it.
-    init(port: UInt16, qos: Int32, carriesHeader: Bool) throws {
-        self.client = try MosquittoClient(port: port, name: "bare-source")
+    init(port: UInt16, name: StaticString, qos: Int32, carriesHeader: Bool) throws {
+        self.client = try MosquittoClient(port: port, clientID: "bare-source")
+        self.name = name
         self.qos = qos
         self.properties = carriesHeader ? MQTTProperties() : nil
     }
@@ -23,7 +25,7 @@ struct MQTTSource: FlowSource {
     var room: Int { self.qos == 0 ? 4096 : Self.window - (self.published - self.client.inbox.settled) }
 
     mutating func publish(_ payload: UnsafeRawBufferPointer) throws {
-        try self.client.publish(payload, qos: self.qos, properties: self.properties?.list)
+        try self.client.publish(payload, to: self.name, qos: self.qos, properties: self.properties?.list)
         self.published += 1
         self.queued += 1
     }
@@ -39,9 +41,9 @@ struct MQTTSource: FlowSource {
 struct MQTTSink: FlowSink {
     private let client: MosquittoClient
 
-    init(port: UInt16, qos: Int32) throws {
-        self.client = try MosquittoClient(port: port, name: "bare-sink")
-        try self.client.subscribe(qos: qos)
+    init(port: UInt16, name: StaticString, qos: Int32) throws {
+        self.client = try MosquittoClient(port: port, clientID: "bare-sink")
+        try self.client.subscribe(to: name, qos: qos)
     }
 
     mutating func receive(within milliseconds: Int32, _ body: (UnsafeRawBufferPointer) -> Void) throws {
@@ -84,9 +86,9 @@ private final class MosquittoClient {
     private let raw: OpaquePointer
     private static let initialized: Void = { _ = mosquitto_lib_init() }()
 
-    init(port: UInt16, name: String) throws {
+    init(port: UInt16, clientID: String) throws {
         _ = Self.initialized
-        guard let raw = mosquitto_new(name, true, Unmanaged.passUnretained(self.inbox).toOpaque()) else {
+        guard let raw = mosquitto_new(clientID, true, Unmanaged.passUnretained(self.inbox).toOpaque()) else {
             throw BenchError("libmosquitto is out of memory")
         }
         self.raw = raw
@@ -121,17 +123,17 @@ private final class MosquittoClient {
         pointer.map { Unmanaged<MosquittoMail>.fromOpaque($0).takeUnretainedValue() }
     }
 
-    func subscribe(qos: Int32) throws {
-        try Self.check(mosquitto_subscribe(self.raw, nil, "sc/c0", qos))
+    func subscribe(to name: StaticString, qos: Int32) throws {
+        try Self.check(mosquitto_subscribe(self.raw, nil, Self.text(name), qos))
         try self.wait("mosquitto takes the subscription") { self.inbox.isSubscribed }
     }
 
-    func publish(_ payload: UnsafeRawBufferPointer, qos: Int32, properties: OpaquePointer?)
-        throws
-    {
+    func publish(
+        _ payload: UnsafeRawBufferPointer, to name: StaticString, qos: Int32, properties: OpaquePointer?
+    ) throws {
         try Self.check(
             mosquitto_publish_v5(
-                self.raw, nil, "sc/c0", Int32(payload.count), payload.baseAddress, qos, false, properties))
+                self.raw, nil, Self.text(name), Int32(payload.count), payload.baseAddress, qos, false, properties))
     }
 
     /// Writes what is queued, waits for so long at most, and reads what there is.
@@ -168,6 +170,10 @@ private final class MosquittoClient {
             guard MonotonicClock.nanoseconds() < deadline else { throw BenchError("gave up waiting until \(what)") }
             try self.turn(isBurst: false, milliseconds: 50) { _ in }
         }
+    }
+
+    private static func text(_ name: StaticString) -> UnsafePointer<CChar> {
+        UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
     }
 
     private static func check(_ code: Int32) throws {

@@ -4,16 +4,18 @@ internal import Glibc
 /// PUBLISH in a bare loop over hiredis: append, flush, read the answers.
 struct RedisSource: FlowSource {
     private let context: RedisContext
+    private let name: StaticString
     private var unanswered = 0
 
-    init(port: UInt16) throws {
+    init(port: UInt16, name: StaticString) throws {
+        self.name = name
         self.context = try RedisContext(port: port)
     }
 
     var room: Int { 4096 - self.unanswered }
 
     mutating func publish(_ payload: UnsafeRawBufferPointer) throws {
-        try self.context.append(["PUBLISH", "sc/c0"], payload)
+        try self.context.append(["PUBLISH", self.name], payload)
         self.unanswered += 1
     }
 
@@ -29,9 +31,9 @@ struct RedisSource: FlowSource {
 struct RedisSink: FlowSink {
     private let context: RedisContext
 
-    init(port: UInt16) throws {
+    init(port: UInt16, name: StaticString) throws {
         self.context = try RedisContext(port: port)
-        try self.context.append(["SUBSCRIBE", "sc/c0"], nil)
+        try self.context.append(["SUBSCRIBE", name], nil)
         try self.context.reply { _ in }
     }
 

@@ -12,6 +12,9 @@ struct BridgeComparison: Sendable {
     /// Messages between source and sink at most.
     private static let window = 2000
 
+    /// Longest wait for what is under way at the end; what comes later counts as lost.
+    private static let drainLimit = Duration.seconds(30)
+
     func run(_ row: BridgeRow) async -> RowOutcome {
         var outcome = row.emptyOutcome
         do {
@@ -19,19 +22,11 @@ struct BridgeComparison: Sendable {
             let broker = try row.upstream.start(folder, cores: self.cores)
             defer { withExtendedLifetime(broker.processes) {} }
             let instances = try self.instances(row, folder, broker: broker.port)
-            var pace = Flow.Pace.window(Self.window)
-            if row.way == .across {
-                let most = try await self.measure(row, BridgeRow.ours, broker.port, instances, pace)
-                pace = .perSecond(max(100, most.messagesPerSecond / 2))
-            }
+            let pace = try await self.pace(row, broker.port, instances)
+            if case .perSecond(let rate) = pace { outcome.title += ", \(UInt64(rate).grouped) messages/s" }
             for round in 0..<self.rounds {
                 for contender in round % 2 == 0 ? row.contenders : row.contenders.reversed() {
-                    let result = try await self.measure(row, contender, broker.port, instances, pace)
-                    let values = row.measures.map { result.value($0.measure) }
-                    outcome.add(values, result.faults, of: contender)
-                    let words = zip(row.measures, values).map { "\($0.measure.words) \($1?.short ?? "-")" }
-                    let complaint = result.faults.isClean ? "" : "  \(result.faults.words)"
-                    self.note("  \(contender): \(words.joined(separator: ", "))\(complaint)")
+                    await self.run(row, contender, broker.port, instances, pace, &outcome)
                 }
             }
         } catch {
@@ -39,6 +34,31 @@ struct BridgeComparison: Sendable {
             self.note("  \(error)")
         }
         return outcome
+    }
+
+    /// As fast as it goes, or at half of what two instances pass.
+    private func pace(_ row: BridgeRow, _ broker: UInt16, _ instances: [RunningServer]) async throws -> Flow.Pace {
+        let full = Flow.Pace.window(Self.window)
+        guard row.way == .across else { return full }
+        let most = try await self.measure(row, BridgeRow.ours, broker, instances, full)
+        return .perSecond(max(100, most.messagesPerSecond / 2))
+    }
+
+    private func run(
+        _ row: BridgeRow, _ contender: String, _ broker: UInt16, _ instances: [RunningServer], _ pace: Flow.Pace,
+        _ outcome: inout RowOutcome
+    ) async {
+        do {
+            let result = try await self.measure(row, contender, broker, instances, pace)
+            let values = row.measures.map { result.value($0.measure) }
+            outcome.add(values, result.faults, of: contender)
+            let words = zip(row.measures, values).map { "\($0.measure.words) \($1?.short ?? "-")" }
+            let complaint = result.faults.isClean ? "" : "  \(result.faults.words)"
+            self.note("  \(contender): \(words.joined(separator: ", "))\(complaint)")
+        } catch {
+            outcome.failed(contender, error)
+            self.note("  \(contender): \(error)")
+        }
     }
 
     private func instances(_ row: BridgeRow, _ folder: ScratchFolder, broker: UInt16) throws -> [RunningServer] {
@@ -55,10 +75,16 @@ struct BridgeComparison: Sendable {
                 """
             let file = try folder.write(settings, to: "\(instance).yaml")
             let process = try ServerProcess(
-                [self.tools.linkspan, "serve", "--config", file], cores: [], log: folder.file("\(instance).log"))
+                [self.tools.linkspan, "serve", "--config", file], cores: self.flowCores(row),
+                log: folder.file("\(instance).log"))
             try process.awaitPort(port)
             return RunningServer(contender: .linkspan, process: process, port: port)
         }
+    }
+
+    /// Where everything but the broker runs. RabbitMQ has a thread for each core, and shares them all.
+    private func flowCores(_ row: BridgeRow) -> [Int] {
+        row.upstream == .amqp ? [] : self.cores.besideBroker
     }
 
     private struct FlowResult: Sendable {
@@ -67,8 +93,10 @@ struct BridgeComparison: Sendable {
         var latency99: Double?
         var faults: Faults
 
+        /// Nil when nothing was delivered.
         func value(_ measure: Measure) -> Double? {
             switch measure {
+            case _ where self.messagesPerSecond == 0: nil
             case .messagesPerSecond: self.messagesPerSecond
             case .latencyMedianMicroseconds: self.latencyMedian.map { $0 / 1000 }
             case .latency99Microseconds: self.latency99.map { $0 / 1000 }
@@ -80,12 +108,14 @@ struct BridgeComparison: Sendable {
     private func measure(
         _ row: BridgeRow, _ contender: String, _ broker: UInt16, _ instances: [RunningServer], _ pace: Flow.Pace
     ) async throws -> FlowResult {
-        let flow = Flow(payloadSize: 128, pace: pace)
         let isOurs = contender == BridgeRow.ours
+        let flow = Flow(payloadSize: 128, pace: pace, isApart: !isOurs)
         let sourceAt = isOurs && row.way != .ingress ? instances.first?.port : nil
         let sinkAt = isOurs && row.way != .egress ? instances.last?.port : nil
         let carriesHeader = contender == BridgeRow.bareWithHeader
+        let cores = self.flowCores(row)
         async let sending: Void = LinkThread.run(name: "source") { _ in
+            Cores.pin(to: cores)
             do {
                 try row.upstream.send(flow, broker: broker, instance: sourceAt, carriesHeader: carriesHeader)
             } catch {
@@ -93,6 +123,7 @@ struct BridgeComparison: Sendable {
             }
         }
         async let receiving = LinkThread.run(name: "sink") { _ in
+            Cores.pin(to: cores)
             do {
                 return try row.upstream.receive(flow, broker: broker, instance: sinkAt)
             } catch {
@@ -117,7 +148,7 @@ struct BridgeComparison: Sendable {
 
     /// Takes a flow through its phases; returns messages per second.
     private func conduct(_ flow: Flow) async throws -> Double {
-        try await self.wait(flow, .seconds(20), "the first message passes") { flow.isPrimed.load(ordering: .acquiring) }
+        try await self.wait(flow, .seconds(30), "the first message passes") { flow.isPrimed.load(ordering: .acquiring) }
         // What primed is on its way still; another millisecond or two of it does no harm.
         try await Task.sleep(for: .milliseconds(50))
         flow.phase.store(.running, ordering: .releasing)
@@ -130,9 +161,9 @@ struct BridgeComparison: Sendable {
         let after = flow.received.load(ordering: .acquiring)
         flow.measuredUntil.store(until, ordering: .relaxed)
         flow.phase.store(.draining, ordering: .releasing)
-        try await self.wait(flow, .seconds(10), "the source stops") { flow.hasStopped.load(ordering: .acquiring) }
+        try await self.wait(flow, .seconds(30), "the source stops") { flow.hasStopped.load(ordering: .acquiring) }
         let sent = flow.sent.load(ordering: .acquiring)
-        let deadline = MonotonicClock.nanoseconds() + 5_000_000_000
+        let deadline = MonotonicClock.nanoseconds() + Self.drainLimit.nanoseconds
         while flow.received.load(ordering: .acquiring) < sent, MonotonicClock.nanoseconds() < deadline {
             try await Task.sleep(for: .milliseconds(5))
         }
@@ -157,15 +188,17 @@ extension Upstream {
             var source = try SocketSource(port: instance)
             return try flow.send(from: &source)
         }
+        let name = self.name(isApart: flow.isApart)
         switch self {
         case .redis:
-            var source = try RedisSource(port: broker)
+            var source = try RedisSource(port: broker, name: name)
             try flow.send(from: &source)
         case .mqtt0, .mqtt1:
-            var source = try MQTTSource(port: broker, qos: self == .mqtt0 ? 0 : 1, carriesHeader: carriesHeader)
+            var source = try MQTTSource(
+                port: broker, name: name, qos: self == .mqtt0 ? 0 : 1, carriesHeader: carriesHeader)
             try flow.send(from: &source)
         case .amqp:
-            var source = try AMQPSource(port: broker)
+            var source = try AMQPSource(port: broker, name: name)
             try flow.send(from: &source)
         }
     }
@@ -176,15 +209,16 @@ extension Upstream {
             var sink = try SocketSink(port: instance)
             return try flow.receive(into: &sink)
         }
+        let name = self.name(isApart: flow.isApart)
         switch self {
         case .redis:
-            var sink = try RedisSink(port: broker)
+            var sink = try RedisSink(port: broker, name: name)
             return try flow.receive(into: &sink)
         case .mqtt0, .mqtt1:
-            var sink = try MQTTSink(port: broker, qos: self == .mqtt0 ? 0 : 1)
+            var sink = try MQTTSink(port: broker, name: name, qos: self == .mqtt0 ? 0 : 1)
             return try flow.receive(into: &sink)
         case .amqp:
-            var sink = try AMQPSink(port: broker)
+            var sink = try AMQPSink(port: broker, name: name)
             return try flow.receive(into: &sink)
         }
     }

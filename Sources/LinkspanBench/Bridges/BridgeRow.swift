@@ -28,7 +28,7 @@ struct BridgeRow: Sendable {
         case .egress: "\(self.upstream.words): client to instance to broker"
         case .ingress: "\(self.upstream.words): broker to instance to client"
         case .across:
-            "\(self.upstream.words): client to instance to broker to instance to client, at half of what passes"
+            "\(self.upstream.words): client to instance to broker to instance to client, at half of what that passes"
         }
     }
 

@@ -33,7 +33,11 @@ final class Flow: Sendable {
     /// left behind in a broker is not taken for ours.
     let stream = UInt32.random(in: .min ... .max)
 
-    init(payloadSize: Int, pace: Pace) {
+    /// Whether no instance takes part. It then has a channel of its own: instances listen to theirs for a while after the last client left.
+    let isApart: Bool
+
+    init(payloadSize: Int, pace: Pace, isApart: Bool) {
+        self.isApart = isApart
         self.payloadSize = payloadSize
         self.pace = pace
     }

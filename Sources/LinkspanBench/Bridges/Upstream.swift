@@ -36,6 +36,14 @@ enum Upstream: String, Sendable, CaseIterable {
         return Shell.firstLine(["dpkg-query", "-W", "-f", "RabbitMQ ${Version}", "rabbitmq-server"])
     }
 
+    /// What the channel of a flow is called there: c0, or c1 for flows without an instance.
+    func name(isApart: Bool) -> StaticString {
+        switch self {
+        case .redis, .mqtt0, .mqtt1: isApart ? "sc/c1" : "sc/c0"
+        case .amqp: isApart ? "sc.c1" : "sc.c0"
+        }
+    }
+
     /// Entries of `brokers` and `bridges`.
     func settings(port: UInt16, direction: String) -> String {
         let (scheme, options) =

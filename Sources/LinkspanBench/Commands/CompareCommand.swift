@@ -37,7 +37,6 @@ struct CompareCommand: AsyncParsableCommand {
     var command = "linkspan-bench compare"
 
     func run() async throws {
-        LiveServers.shared.endWhenInterrupted()
         OpenFiles.raiseLimit()
         let tools = try self.tools()
         let report = await self.compare(tools, try self.selection())

@@ -36,10 +36,10 @@ struct Comparison: Sendable {
             let (values, faults) = try await self.values(row, server)
             outcome.add(values, faults, of: server.contender)
             let words = zip(row.measures, values).map { "\($0.measure.words) \($1?.short ?? "-")" }
-            let complaint = faults.isClean ? "" : "  \(faults)"
+            let complaint = faults.isClean ? "" : "  \(faults.words)"
             self.note("  \(server.contender.rawValue): \(words.joined(separator: ", "))\(complaint)")
         } catch {
-            outcome.failures.append("\(server.contender.rawValue): \(error)")
+            outcome.failed(server.contender.rawValue, error)
             self.note("  \(server.contender.rawValue): \(error)")
         }
     }
@@ -88,8 +88,10 @@ extension Row {
 }
 
 extension LoadResult {
+    /// Nil when nothing was delivered, or acknowledged where there are no subscribers.
     func value(_ measure: Measure) -> Double? {
         switch measure {
+        case _ where self.delivered == 0 && self.acknowledged == 0: nil
         case .serverMicrosecondsPerMessage: self.microsecondsPerMessage
         case .latencyMedianMicroseconds: self.latencyMedian.map { $0 / 1000 }
         case .latency99Microseconds: self.latency99.map { $0 / 1000 }

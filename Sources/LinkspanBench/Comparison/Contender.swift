@@ -83,8 +83,10 @@ enum Contender: String, Sendable, CaseIterable {
                 log: log)
         case .redis:
             process = try ServerProcess(
-                ["redis-server", "--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--dir", folder.path],
-                cores: cores.server, log: log)
+                [
+                    "redis-server", "--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--dir", folder.path,
+                    "--maxclients", "30000",
+                ], cores: cores.server, log: log)
         case .nats:
             process = try ServerProcess(
                 ["nats-server", "--addr", "127.0.0.1", "--port", "\(port)"], environment: ["GOMAXPROCS": "1"],

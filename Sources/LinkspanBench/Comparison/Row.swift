@@ -22,7 +22,8 @@ struct Row: Sendable {
     /// The rows between clients and one server.
     static func all(isShort: Bool) -> [Row] {
         let peers = Contender.peers
-        let idle = isShort ? 2000 : 9000
+        let idle = OpenFiles.bounded(isShort ? 2000 : 10_000)
+        let channels = OpenFiles.bounded(isShort ? 200 : 1000, each: 11)
         return [
             Row.fanOut(window: 1, .floorEach, 1.15), Row.fanOut(window: 16, .floorBatch, 1.25),
             Row.fanOut(window: 64, .floorBatch, 1.25),
@@ -32,9 +33,9 @@ struct Row: Sendable {
                 reference: .floorEach, contenders: [.floorEach, .linkspan] + peers,
                 measures: [(.serverMicrosecondsPerMessage, .atMostTimes(1.3))]),
             Row(
-                name: "channels-10", title: "1,000 channels of 10 subscribers, all publishing",
+                name: "channels-10", title: "\(UInt64(channels).grouped) channels of 10 subscribers, all publishing",
                 scenario: .traffic { plan in
-                    plan.channels = isShort ? 200 : 800
+                    plan.channels = channels
                     plan.subscribersPerChannel = 10
                 }, reference: .floorEach, contenders: [.floorEach, .linkspan],
                 measures: [(.serverMicrosecondsPerMessage, .atMostTimes(1.3))]),
@@ -57,7 +58,7 @@ struct Row: Sendable {
                 measures: [(.latencyMedianMicroseconds, .atMostTimes(1.2))]),
             Row.ingest(128), Row.ingest(1024),
             Row(
-                name: "acknowledged", title: "publishes that are each acknowledged, no subscriber",
+                name: "acknowledged", title: "100 publishers without a subscriber, each publish acknowledged",
                 scenario: .traffic { plan in
                     plan.channels = 100
                     plan.subscribersPerChannel = 0
@@ -66,7 +67,8 @@ struct Row: Sendable {
                 }, reference: .floorEach, contenders: [.floorEach, .linkspan],
                 measures: [(.serverMicrosecondsPerMessage, .atMostTimes(2))]),
             Row(
-                name: "storm", title: "connections, until each is subscribed", scenario: .storm(isShort ? 1000 : 3000),
+                name: "storm", title: "\(isShort ? "1,000" : "3,000") connections, until each is subscribed",
+                scenario: .storm(isShort ? 1000 : 3000),
                 reference: .floorEach, contenders: [.floorEach, .linkspan] + peers,
                 measures: [(.serverMicrosecondsPerConnection, .atMostTimes(2.5))]),
             Row(
@@ -75,12 +77,12 @@ struct Row: Sendable {
                 reference: .floorEach, contenders: [.floorEach, .linkspan] + peers,
                 measures: [(.bytesPerConnection, .atMost(4096))]),
             Row(
-                name: "idle-cpu", title: "the same, pings every 8 s",
+                name: "idle-cpu", title: "\(UInt64(idle).grouped) subscribed connections, a ping every 8 s",
                 scenario: .idle(idle, isShort ? .seconds(2) : .seconds(8)),
                 reference: .linkspan, contenders: [.linkspan],
                 measures: [(.corePercent, .atMost(3))], mostRounds: 3),
             Row(
-                name: "two-loops", title: "1 to 1,000 with two event loops on two cores",
+                name: "two-loops", title: "1 to 1,000, one message at a time, with two event loops on two cores",
                 scenario: .traffic { plan in plan.subscribersPerChannel = 1000 },
                 reference: .linkspan, contenders: [.linkspan, .linkspanTwoLoops],
                 measures: [(.messagesPerSecond, .atLeastTimes(1.8))]),
@@ -100,7 +102,7 @@ struct Row: Sendable {
 
     private static func ingest(_ size: Int) -> Row {
         Row(
-            name: "ingest-\(size)", title: "publishes without a subscriber, \(UInt64(size).grouped) bytes",
+            name: "ingest-\(size)", title: "100 publishers without a subscriber, \(UInt64(size).grouped) bytes",
             scenario: .traffic { plan in
                 plan.channels = 100
                 plan.subscribersPerChannel = 0

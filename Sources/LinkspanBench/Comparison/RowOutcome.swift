@@ -1,7 +1,7 @@
 /// All values of one row.
 struct RowOutcome: Sendable {
     let name: String
-    let title: String
+    var title: String
     let reference: String
     let contenders: [String]
     let measures: [(measure: Measure, goal: Goal?)]
@@ -35,13 +35,24 @@ struct RowOutcome: Sendable {
         self.add(values, faults, of: contender.rawValue)
     }
 
+    /// Takes in one run. One without a value for each measure has delivered nothing: that is a failure, and no figure.
     mutating func add(_ values: [Double?], _ faults: Faults, of contender: String) {
         self.faults += faults
-        for (index, value) in values.enumerated() {
-            guard let value else { continue }
+        let found = values.compactMap { $0 }
+        guard found.count == self.measures.count else {
+            return self.failures.append("\(contender): nothing was delivered while it was measured")
+        }
+        for (index, value) in found.enumerated() {
             self.values[contender, default: self.measures.map { _ in [] }][index].append(value)
         }
     }
+
+    mutating func failed(_ contender: String, _ error: any Error) {
+        self.failures.append("\(contender): \(error)")
+    }
+
+    /// Whether every run came to its end, and every message arrived once, whole and in order.
+    var isClean: Bool { self.faults.isClean && self.failures.isEmpty }
 
     func median(_ contender: String, _ index: Int) -> Double? {
         self.values[contender].flatMap { LinkspanBench.median($0[index]) }
@@ -55,9 +66,10 @@ struct RowOutcome: Sendable {
         return value / reference
     }
 
-    /// Whether our goal is met; nil without goal or value.
+    /// Whether our goal is met; nil without goal or value, and when a run failed.
     func isGoalMet(_ index: Int) -> Bool? {
-        guard let goal = self.measures[index].goal, let value = self.median(self.ours, index) else { return nil }
+        guard self.failures.isEmpty, let goal = self.measures[index].goal, let value = self.median(self.ours, index)
+        else { return nil }
         return goal.isMet(value: value, reference: self.median(self.reference, index))
     }
 }

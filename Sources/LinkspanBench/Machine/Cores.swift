@@ -20,6 +20,12 @@ struct Cores: Sendable {
         }
     }
 
+    /// All but the one of the broker, for what is on both of its sides; none where there are too few to keep apart.
+    var besideBroker: [Int] {
+        guard self.server != self.broker, self.broker != self.generator else { return [] }
+        return self.server + self.generator.filter { !self.broker.contains($0) }
+    }
+
     static func allowed() -> [Int] {
         var cores = [Int32](repeating: 0, count: 1024)
         let count = linkspan_cores(&cores, cores.count)

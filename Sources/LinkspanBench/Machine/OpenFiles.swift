@@ -8,4 +8,11 @@ enum OpenFiles {
         limit.rlim_cur = limit.rlim_max
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
+
+    /// As many of `count` as there may be open files for, each of which takes some.
+    static func bounded(_ count: Int, each: Int = 1) -> Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return count }
+        return min(count, (Int(clamping: limit.rlim_max) - 256) / each)
+    }
 }

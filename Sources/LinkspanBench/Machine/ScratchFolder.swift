@@ -11,10 +11,12 @@ final class ScratchFolder: Sendable {
         guard mkdtemp(&template) != nil else { throw BenchError("no scratch folder in \(parent) (errno \(errno))") }
         self.path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         chmod(self.path, 0o755)
+        Caretaker.shared.made(folder: self.path)
     }
 
     deinit {
         try? FileManager.default.removeItem(atPath: self.path)
+        Caretaker.shared.removed(folder: self.path)
     }
 
     func file(_ name: String) -> String { "\(self.path)/\(name)" }

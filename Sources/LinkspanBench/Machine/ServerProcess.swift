@@ -5,16 +5,22 @@ final class ServerProcess: Sendable {
     let command: [String]
     private let process: pid_t
     private let log: String
+    private let caretaker: Caretaker
 
     /// - Parameters:
     ///   - command: the program, found in `PATH` and the folders of daemons, and its arguments.
     ///   - environment: added to ours.
     ///   - cores: where it may run; none means everywhere.
     ///   - log: a file for what it writes.
-    init(_ command: [String], environment: [String: String] = [:], cores: [Int], log: String) throws {
+    ///   - caretaker: ends it when nobody else does.
+    init(
+        _ command: [String], environment: [String: String] = [:], cores: [Int], log: String,
+        caretaker: Caretaker = .shared
+    ) throws {
         guard let program = Self.find(command[0]) else { throw BenchError("\(command[0]) is not installed") }
         self.command = command
         self.log = log
+        self.caretaker = caretaker
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -24,8 +30,14 @@ final class ServerProcess: Sendable {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        // A group of its own, so that what it starts ends with it.
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+        // A group of its own, so that what it starts ends with it; and signals as in a shell, which we ignore in part.
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        sigfillset(&signals)
+        posix_spawnattr_setsigdefault(&attributes, &signals)
+        posix_spawnattr_setflags(
+            &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
         let variables = Self.variables(and: environment)
         let arguments = ([program] + command.dropFirst()).map { strdup($0) } + [nil]
         let values = variables.map { strdup($0) } + [nil]
@@ -37,18 +49,19 @@ final class ServerProcess: Sendable {
         let code = posix_spawn(&process, program, &actions, &attributes, arguments, values)
         guard code == 0 else { throw BenchError("\(program): \(String(cString: strerror(code)))") }
         self.process = process
-        LiveServers.shared.add(process)
+        caretaker.started(group: process)
     }
 
     deinit {
         kill(-self.process, SIGTERM)
         let deadline = MonotonicClock.nanoseconds() + 3_000_000_000
         var status: Int32 = 0
-        while waitpid(self.process, &status, WNOHANG) == 0 {
+        // What it started may outlive it, and would disturb whoever is measured next.
+        while waitpid(self.process, &status, WNOHANG) == 0 || kill(-self.process, 0) == 0 {
             if MonotonicClock.nanoseconds() > deadline { kill(-self.process, SIGKILL) }
             usleep(5000)
         }
-        LiveServers.shared.remove(self.process)
+        self.caretaker.ended(group: self.process)
     }
 
     var meter: ProcessMeter { ProcessMeter(process: self.process) }

@@ -13,7 +13,7 @@ struct BenchmarkReport: Sendable {
     var rows: [RowOutcome]
 
     /// Whether every message of every run arrived once, whole and in order, and every run came to its end.
-    var isClean: Bool { self.rows.allSatisfy { $0.faults.isClean && $0.failures.isEmpty } }
+    var isClean: Bool { self.rows.allSatisfy(\.isClean) }
 
     /// One row, for a terminal.
     static func text(_ row: RowOutcome) -> String {
@@ -37,7 +37,7 @@ struct BenchmarkReport: Sendable {
     }
 
     static func verdict(_ row: RowOutcome, _ index: Int) -> String? {
-        row.isGoalMet(index).map { $0 ? "met" : "missed" }
+        row.failures.isEmpty ? row.isGoalMet(index).map { $0 ? "met" : "missed" } : "failed"
     }
 
     // MARK: JSON
@@ -72,6 +72,7 @@ struct BenchmarkReport: Sendable {
             var repeated: UInt64
             var reordered: UInt64
             var damaged: UInt64
+            var isClean: Bool
             var failures: [String]
         }
 
@@ -109,7 +110,7 @@ struct BenchmarkReport: Sendable {
                             })
                     },
                     lost: row.faults.lost, repeated: row.faults.repeated, reordered: row.faults.reordered,
-                    damaged: row.faults.damaged, failures: row.failures)
+                    damaged: row.faults.damaged, isClean: row.isClean, failures: row.failures)
             }
         }
     }
