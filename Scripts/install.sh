@@ -12,7 +12,7 @@ services=(mosquitto)
 case ${1:-run} in
     run) ;;
     test)
-        packages+=(redis-server redis-tools rabbitmq-server amqp-tools openssl curl)
+        packages+=(redis-server redis-tools rabbitmq-server amqp-tools openssl curl binutils valgrind)
         services+=(redis-server rabbitmq-server)
         # Where Python came from elsewhere it may bring venv and pip itself.
         python3 -c 'import venv, ensurepip' 2> /dev/null || packages+=(python3 python3-venv)

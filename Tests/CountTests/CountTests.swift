@@ -36,4 +36,45 @@ struct CountTests {
             #expect(try value("allocations.turn") < (window == 1 ? 36 : 96), "\(counts)")
         }
     }
+
+    /// Nothing that callgrind counts depends on the machine, but much depends on the kind of processor.
+    private static let countsInstructions: Bool = {
+        #if arch(x86_64)
+            if ChildProcess.find("valgrind") != nil { return true }
+            if ProcessInfo.processInfo.environment["CI"] == "true" { return true }
+            FileHandle.standardError.write(Data("SKIPPED: valgrind is not installed; `make test` installs it\n".utf8))
+        #endif
+        return false
+    }()
+
+    @Test(.enabled(if: countsInstructions))
+    func `a delivery and a publish cost as many instructions as they did`() async throws {
+        guard try await self.counts()["counted"] == 1 else { return }
+        let folder = try TestFolder("counts")
+        // Debian's valgrind does not understand what compilers of today say for debuggers.
+        try await ChildProcess.run("strip", ["--strip-debug", "-o", folder.file("counts"), Self.program])
+        // What the loop of the server does, as far as each call of counts_now, in a file for each.
+        try await ChildProcess.run(
+            "valgrind",
+            [
+                "--tool=callgrind", "--dump-before=counts_now", "--callgrind-out-file=\(folder.file("out"))",
+                "--toggle-collect=$s8NIOPosix19SelectableEventLoopC3runyyKF", folder.file("counts"), "few",
+            ], within: .seconds(600))
+        func instructions(_ number: Int) throws -> Double {
+            let text = try String(contentsOfFile: folder.file("out.\(number)"), encoding: .utf8)
+            let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("summary: ") })
+            return try #require(Double(line.dropFirst("summary: ".count)))
+        }
+        // Every second file is of ten turns, first for 10 subscribers and then for 110. The limits are without optimisation, and a third
+        // above what was counted: 2,700 and 175 for a delivery, 280,000 and 1,110,000 for a turn of 1 and of 16 publishes.
+        for (window, file, delivery, turn) in [(1, 2, 3600.0, 370_000.0), (16, 6, 235.0, 1_500_000.0)] {
+            let (few, many) = (try instructions(file), try instructions(file + 2))
+            let counted = "\(window) per turn: \(few) instructions for 10 subscribers, \(many) for 110"
+            print(counted)
+            #expect((many - few) / Double(100 * 10 * window) < delivery, "\(counted)")
+            #expect(few / 10 < turn, "\(counted)")
+            // A count of nothing would be below any limit.
+            #expect(many > few && few / 10 > turn / 10, "\(counted)")
+        }
+    }
 }
