@@ -53,6 +53,14 @@ public struct AMQPBridge: Bridge {
                 .init(
                     path: path, message: "queue name \(options.queue): \(fault)", hint: "shorten the bridge's name"))
         }
+        if settings.guarantee == .atLeastOnce, !options.isExchangeDurable {
+            problems.append(
+                .init(
+                    path: "\(path).exchange_durable",
+                    message:
+                        "guarantee at_least_once is not possible with an exchange that a restart of the broker removes, bindings and all",
+                    hint: "choose exchange_durable true, or guarantee at_most_once"))
+        }
         for url in settings.urls {
             if let fault = url.path.flatMap(Self.fault(ofName:)) {
                 problems.append(.init(path: path, message: "virtual host of \(url): \(fault)"))

@@ -53,8 +53,11 @@ struct ConsumeLink: ~Copyable {
     }
 
     mutating func run() throws(UpstreamError) {
+        let exchange = try self.conversation.declare(self.exchange, on: &self.connection)
         let resumed = try self.prepare()
-        self.conversation.ready(product: self.connection.product, resumed: resumed)
+        self.conversation.ready(
+            product: self.connection.product, resumed: resumed,
+            promises: exchange + BrokerPromises(self.conversation.options).consuming())
         do throws(UpstreamError) {
             while !self.signal.isCancelled {
                 try self.turn()
@@ -68,11 +71,14 @@ struct ConsumeLink: ~Copyable {
     /// - Returns: whether the queue was kept from before.
     private mutating func prepare() throws(UpstreamError) -> Bool {
         let options = self.conversation.options
-        try self.connection.declareExchange(self.exchange, isDurable: options.isExchangeDurable)
         var resumed = false
         if self.isAcknowledging {
-            resumed = try self.connection.declareKeptQueue(
-                self.queue, isQuorum: options.isQuorum, expiry: options.queueExpiry)
+            do throws(UpstreamError) {
+                resumed = try self.connection.declareKeptQueue(
+                    self.queue, isQuorum: options.isQuorum, expiry: options.queueExpiry)
+            } catch {
+                throw self.conversation.noting(error, of: BrokerPromises.queue)
+            }
             if resumed { self.stale = StaleBindings(isResumed: true) }
         } else {
             try self.declareTransientQueue()

@@ -87,9 +87,10 @@ final class Conversation: Sendable {
     }
 
     /// One connection is ready. With the last one the host is told, and work begins.
-    func ready(product: String?, resumed: Bool) {
+    func ready(product: String?, resumed: Bool, promises: [UpstreamPromise]) {
         let facts = self.meeting.withLock { meeting -> UpstreamFacts? in
             meeting.awaited -= 1
+            for promise in promises { meeting.facts.promises.note(promise) }
             meeting.facts.product = meeting.facts.product ?? product
             meeting.facts.resumedSession = meeting.facts.resumedSession || resumed
             return meeting.awaited == 0 ? meeting.facts : nil
@@ -100,6 +101,28 @@ final class Conversation: Sendable {
         self.link.onWork { taker.raise() }
         self.connected.store(true, ordering: .releasing)
         taker.raise()
+    }
+
+    /// Declares the exchange that all instances share.
+    ///
+    /// - Returns: what that shows of it.
+    func declare(
+        _ exchange: borrowing PinnedText, on connection: inout RabbitConnection
+    ) throws(UpstreamError) -> [UpstreamPromise] {
+        let options = self.options
+        do throws(UpstreamError) {
+            let isDeclared = try connection.declareExchange(
+                exchange, isDurable: options.isExchangeDurable, isPromised: options.guarantee == .atLeastOnce)
+            return BrokerPromises(options).exchange(isDeclared: isDeclared)
+        } catch {
+            throw self.noting(error, of: BrokerPromises.exchange)
+        }
+    }
+
+    /// Notes a broken promise before it ends the conversation.
+    func noting(_ error: UpstreamError, of promise: String) -> UpstreamError {
+        if error.code == .promise { self.link.noted(UpstreamPromise(promise, .broken, error.message)) }
+        return error
     }
 
     /// Whether all connections are up, so that work may be taken.

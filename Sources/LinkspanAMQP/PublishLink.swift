@@ -46,9 +46,11 @@ struct PublishLink: ~Copyable {
     }
 
     mutating func run() throws(UpstreamError) {
-        try self.connection.declareExchange(self.exchange, isDurable: self.conversation.options.isExchangeDurable)
+        let exchange = try self.conversation.declare(self.exchange, on: &self.connection)
         if self.isConfirming { try self.connection.selectConfirms() }
-        self.conversation.ready(product: self.connection.product, resumed: false)
+        self.conversation.ready(
+            product: self.connection.product, resumed: false,
+            promises: exchange + BrokerPromises(self.conversation.options).publishing())
         do throws(UpstreamError) {
             while !self.signal.isCancelled {
                 try self.turn()

@@ -22,9 +22,11 @@ public struct ExplainReport: Codable, Hashable, Sendable {
         /// Only of a running instance.
         public var state, egressProof, ingressProof: String?
         public var isWanted: Bool?
+        /// What the guarantee rests on, as the broker showed it; empty when it rests on nothing.
+        public var promises: [StatusReport.Promise]?
 
         enum CodingKeys: String, CodingKey {
-            case bridge, broker, type, name, out, `in`, guarantee, interest, onward, state
+            case bridge, broker, type, name, out, `in`, guarantee, interest, onward, state, promises
             case whyNotOut = "why_not_out"
             case whyNotIn = "why_not_in"
             case maximumHops = "max_hops"
@@ -74,7 +76,8 @@ extension ExplainReport.Route {
             whyNotIn: route.ingress.reason, guarantee: route.guarantee.rawValue, interest: route.interest.rawValue,
             onward: route.carriesOnward, maximumHops: route.maximumHops, isMirrored: route.isMirrored,
             state: route.link?.state.rawValue, egressProof: route.link?.egress?.rawValue,
-            ingressProof: route.link?.ingress?.rawValue, isWanted: route.link?.isWanted)
+            ingressProof: route.link?.ingress?.rawValue, isWanted: route.link?.isWanted,
+            promises: route.link?.promises.map(StatusReport.Promise.init))
     }
 
     fileprivate var lines: [String] {
@@ -82,6 +85,9 @@ extension ExplainReport.Route {
         if let name = self.name, self.out || self.in { lines.append("  name  \(ExplainReport.printable(name))") }
         lines.append("  out   " + (self.whyNotOut.map { "no: \($0)" } ?? self.howOut))
         lines.append("  in    " + (self.whyNotIn.map { "no: \($0)" } ?? self.howIn))
+        if self.out || self.in {
+            lines += (self.promises ?? []).map { $0.line(\.self, ExplainReport.printable) }
+        }
         if self.isMirrored { lines.append("  the broker is told who listens") }
         return lines
     }

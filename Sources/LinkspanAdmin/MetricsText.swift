@@ -133,6 +133,9 @@ public struct MetricsText {
                 "channels_forgotten_total", .counter, \.channelsForgotten,
                 "Channels forgotten because nothing had happened in them."),
             ServerMetric(
+                "origins_forgotten_total", .counter, \.originsForgotten,
+                "Origins forgotten in a channel because too many published into it."),
+            ServerMetric(
                 "batches_sent_total", .counter, \.batchesSent, "Arrays of packets sent to clients that read them."),
             ServerMetric(
                 "calls_timed_out_total", .counter, \.callsTimedOut,
@@ -214,7 +217,7 @@ public struct MetricsText {
     }
 
     private static var ofBridges: [BridgeMetric] {
-        self.links + self.probes + self.egress + self.buffers + self.ingress + self.gaps
+        self.links + self.promises + self.probes + self.egress + self.buffers + self.ingress + self.gaps
     }
 
     private static func directions(_ report: ProbeReport) -> [(String, ProbeState)] {
@@ -225,6 +228,18 @@ public struct MetricsText {
         labels: Labels, value: UInt64
     )] {
         { status in status.probe.map { [([], value($0))] } ?? [] }
+    }
+
+    private static var promises: [BridgeMetric] {
+        [
+            BridgeMetric(
+                "promises", .gauge, "What the guarantee rests on, by what the upstream showed of it.",
+                values: { status in
+                    UpstreamPromise.State.allCases.map { state in
+                        ([("state", state.rawValue)], UInt64(status.promises.count { $0.state == state }))
+                    }
+                })
+        ]
     }
 
     private static var probes: [BridgeMetric] {
@@ -245,6 +260,10 @@ public struct MetricsText {
             BridgeMetric(
                 "probes_returned_total", .counter, "Own probes that came back.",
                 values: Self.count { $0.returnedCount }),
+            BridgeMetric(
+                "probes_ignored_total", .counter,
+                "Probes that proved nothing: old ones, and those of too many senders.",
+                values: Self.count { $0.ignoredCount }),
             BridgeMetric(
                 "probe_restarts_total", .counter, "Connections that were begun anew because nothing came back.",
                 values: Self.count { $0.restartCount }),

@@ -47,6 +47,8 @@ public struct StatusReport: Codable, Hashable, Sendable {
         public var probe: Probe?
         /// Nil when the bridge does not mirror subscriptions both ways.
         public var occupancy: Occupancy?
+        /// What was seen of the things that its guarantee rests on, when the upstream last accepted us and since.
+        public var promises: [Promise]
         /// Of a buffer on disk; nil for one in memory.
         public var buffer: Buffer?
         public var gaps: Gaps
@@ -55,7 +57,7 @@ public struct StatusReport: Codable, Hashable, Sendable {
 
         enum CodingKeys: String, CodingKey {
             case name, type, state, since, upstream, product, connects, failures, egress, ingress, filters, probe,
-                occupancy, buffer, gaps, repair
+                promises, occupancy, buffer, gaps, repair
             case isRequired = "required"
             case lastError = "last_error"
             case retryMilliseconds = "retry_ms"
@@ -216,6 +218,7 @@ extension StatusReport.Bridge {
                 instances: report.instanceCount, entries: report.entryCount, withdrawn: report.withdrawnCount,
                 repeated: report.repeatedCount, ignored: report.ignoredCount)
         }
+        self.promises = status.promises.map(StatusReport.Promise.init)
         self.buffer = status.storage.map { StatusReport.Buffer($0, recovered: status.egress.recovered) }
         self.gaps = StatusReport.Gaps(status.gaps)
         self.repair = status.gaps.repair.map(StatusReport.Repair.init)

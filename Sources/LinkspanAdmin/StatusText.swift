@@ -41,7 +41,7 @@ public struct StatusText {
             "  connects \(bridge.connects)  failures \(bridge.failures)  filters \(bridge.filters)  "
                 + "rejected filters \(bridge.rejectedFilters)  buffered bytes \(bridge.bufferedBytes)",
         ]
-        lines.insert(contentsOf: self.proof(of: bridge), at: 2)
+        lines.insert(contentsOf: self.proof(of: bridge) + self.promises(of: bridge), at: 2)
         lines.insert(contentsOf: self.gaps(of: bridge), at: lines.count - 1)
         if let occupancy = bridge.occupancy {
             lines.append(
@@ -120,6 +120,10 @@ public struct StatusText {
         return lines
     }
 
+    private func promises(of bridge: StatusReport.Bridge) -> [String] {
+        bridge.promises.map { $0.line(self.state, Self.printable) }
+    }
+
     private static func time(_ microseconds: Int64?) -> String {
         microseconds.map { "  \($0 / 1000).\($0 % 1000 / 100) ms" } ?? ""
     }
@@ -146,7 +150,7 @@ public struct StatusText {
 
     private func state(_ state: String) -> String {
         switch state {
-        case "up", "proven": self.colour(state, .green)
+        case "up", "proven", "kept": self.colour(state, .green)
         case "stopped", "broken": self.colour(state, .red)
         default: self.colour(state, .yellow)
         }

@@ -74,6 +74,8 @@ public struct UpstreamError: Error, Sendable, CustomStringConvertible {
         public static let takenOver = Code("taken_over")
         /// What is under way was not settled within its limit: our egress by the upstream, or what arrived by the server.
         public static let stalled = Code("stalled")
+        /// The upstream does not keep what the rule's guarantee needs; retried at the slowest pace.
+        public static let promise = Code("promise")
         /// The connection stands, but nothing passed through it within the rule's deadline; said by the host.
         public static let unproven = Code("unproven")
     }

@@ -67,10 +67,13 @@ public struct UpstreamFacts: Sendable, Hashable {
     public var product: String?
     /// Whether the upstream had kept our session or queue from before.
     public var resumedSession: Bool
+    /// What was seen of the things that the guarantee rests on; empty when it needs none.
+    public var promises: [UpstreamPromise]
 
-    public init(product: String? = nil, resumedSession: Bool = false) {
+    public init(product: String? = nil, resumedSession: Bool = false, promises: [UpstreamPromise] = []) {
         self.product = product
         self.resumedSession = resumedSession
+        self.promises = promises
     }
 }
 
@@ -104,8 +107,17 @@ public final class BridgeLink: Sendable {
     }
 
     /// Says that the upstream accepted us: authenticated, ready to subscribe and publish.
+    ///
+    /// With a broken promise among `facts` the host may have nothing to do for the bridge and end the conversation.
     public func connected(_ facts: UpstreamFacts) {
         self.host.connected(facts)
+    }
+
+    /// Says what was seen of a promise beside ``connected(_:)``: before it by a bridge that cannot go on, after it when something changes.
+    ///
+    /// A promise that is broken after ``connected(_:)`` does not end the conversation, but the bridge is not ready.
+    public func noted(_ promise: UpstreamPromise) {
+        self.host.noted(promise)
     }
 
     /// Installs the call that announces new work; it replaces an earlier one.
@@ -172,6 +184,7 @@ public final class BridgeLink: Sendable {
 /// What a ``BridgeLink`` calls; the server's bridge host and the test host of LinkspanBridgeTesting implement it.
 package protocol BridgeLinkHost: Sendable {
     func connected(_ facts: UpstreamFacts)
+    func noted(_ promise: UpstreamPromise)
     func onWork(_ wake: @escaping @Sendable () -> Void)
     func takeWork(upTo limit: Int) -> LinkWork
     func confirm(_ tickets: ClosedRange<UInt64>)

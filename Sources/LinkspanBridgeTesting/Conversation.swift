@@ -7,6 +7,8 @@ internal import Synchronization
 package final class Conversation: BridgeLinkHost {
     package struct State {
         package var facts: [UpstreamFacts] = []
+        /// What was seen of promises, the latest of each, before the acceptance and after.
+        package var promises: [UpstreamPromise] = []
         package var interest: [InterestChange] = []
         package var egress: [EgressMessage] = []
         package var wake: (@Sendable () -> Void)?
@@ -167,7 +169,20 @@ package final class Conversation: BridgeLinkHost {
     // MARK: BridgeLinkHost
 
     package func connected(_ facts: UpstreamFacts) {
-        self.update { $0.facts.append(facts) }
+        self.update { state in
+            state.facts.append(facts)
+            for promise in facts.promises { state.promises.note(promise) }
+            for promise in facts.promises where promise.reason.isEmpty {
+                state.misuse.append("the promise \(promise.name) is \(promise.state) without a reason")
+            }
+            if Set(facts.promises.map(\.name)).count < facts.promises.count {
+                state.misuse.append("connected named a promise twice")
+            }
+        }
+    }
+
+    package func noted(_ promise: UpstreamPromise) {
+        self.update { $0.promises.note(promise) }
     }
 
     package func onWork(_ wake: @escaping @Sendable () -> Void) {

@@ -81,7 +81,8 @@ enum Connecting {
         guard let answer = handle.inbox.answer, answer.reason == 0 else {
             throw ReasonCode.refusal(handle.inbox.answer?.reason ?? 0, isVersion5: plan.version == .v5)
         }
-        if let maximum = answer.maximumQoS, maximum < plan.qos {
+        // With at_least_once that is a broken promise, and told as such.
+        if let maximum = answer.maximumQoS, maximum < plan.qos, !plan.keepsSession {
             throw UpstreamError(.refused, "the broker takes QoS \(maximum) at most, and QoS \(plan.qos) is configured")
         }
         handle.stopListeningToLog()

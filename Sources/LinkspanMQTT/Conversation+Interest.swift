@@ -50,6 +50,7 @@ extension Conversation {
                 let code = index < granted.count ? granted[index] : 0x80
                 // Granted below QoS 1, a kept session would lose what arrives while we are away.
                 let isAccepted = code < 0x80 && (!self.plan.keepsSession || code >= 1)
+                if code < 0x80, let news = self.promises.granted(code, to: topic.text) { self.link.noted(news) }
                 self.report(self.filters.answered(topic, isAccepted: isAccepted))
             }
         }

@@ -28,6 +28,7 @@ struct Conversation: ~Copyable {
     var filters = TopicFilters()
     var requests = FilterRequests<ContinuousClock.Instant>()
     var strangers = SessionStrangers()
+    var promises: BrokerPromises
 
     // Ingress
     var batches: BatchesUnderWay
@@ -55,13 +56,21 @@ struct Conversation: ~Copyable {
         guard let connected = try Connecting.connect(plan: plan, upstream: link.upstream, signal: signal) else {
             return
         }
-        let isResumed = plan.keepsSession && connected.answer.isSessionPresent
+        let answer = connected.answer
+        let isResumed = plan.keepsSession && answer.isSessionPresent
+        let promises = BrokerPromises(plan: plan).atConnect(answer, isReturn: memory.hasConversed)
+        if let unusable = promises.first(where: { $0.state == .broken && $0.name == BrokerPromises.maximum }) {
+            for promise in promises { link.noted(promise) }
+            // The library refuses to send with a QoS that the broker does not take.
+            throw UpstreamError(.promise, "\(unusable.name): \(unusable.reason)")
+        }
+        memory.hasConversed = true
         let startedAt = ContinuousClock.now
         var conversation = Conversation(plan: plan, link: link, signal: signal, connected: connected)
         if isResumed { conversation.strangers.sessionResumed(keeping: memory.keptFilters) }
         defer { memory.keptFilters = conversation.strangers.keptFilters(beside: conversation.filters.active) }
         do {
-            try conversation.converse(UpstreamFacts(resumedSession: isResumed))
+            try conversation.converse(UpstreamFacts(resumedSession: isResumed, promises: promises))
         } catch {
             conversation.reportLastWords()
             throw memory.judge(error, after: .now - startedAt, clientID: plan.clientID)
@@ -71,6 +80,7 @@ struct Conversation: ~Copyable {
     private init(plan: ConversationPlan, link: BridgeLink, signal: WakeSignal, connected: consuming Connected) {
         let answer = connected.answer
         self.plan = plan
+        self.promises = BrokerPromises(plan: plan)
         self.link = link
         self.signal = signal
         self.handle = connected.handle

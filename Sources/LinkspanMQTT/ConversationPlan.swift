@@ -13,6 +13,8 @@ struct ConversationPlan: Sendable {
     /// Of what we publish and of what we subscribe to.
     var qos: Int32
     var keepsSession: Bool
+    /// Whether anything is subscribed to.
+    var receives: Bool
     /// Seconds, 5 to 3,600: libmosquitto refuses less.
     var keepalive: Int32
     /// Seconds that the broker keeps the session after we are gone.
@@ -31,6 +33,7 @@ struct ConversationPlan: Sendable {
         self.bridge = settings.name
         self.version = ProtocolVersion(rawValue: settings.text("version")) ?? .v5
         self.keepsSession = atLeastOnce
+        self.receives = settings.receives
         self.keepalive = Int32(clamping: settings.duration("keepalive").wholeSeconds)
         self.sessionExpiry = UInt32(clamping: settings.duration("session_expiry").wholeSeconds)
         self.window = settings.integer("window")

@@ -6,6 +6,7 @@ final class SessionMemory: Sendable {
     private struct State {
         var quickLosses = 0
         var filters: Set<Topic> = []
+        var hasConversed = false
     }
 
     private let state = Mutex(State())
@@ -29,6 +30,12 @@ final class SessionMemory: Sendable {
             .takenOver,
             "lost \(losses) times within \(Self.quickLoss) of connecting; another client probably uses the identifier "
                 + "\(clientID). \(error.message)")
+    }
+
+    /// Whether a broker has accepted us before.
+    var hasConversed: Bool {
+        get { self.state.withLock { $0.hasConversed } }
+        set { self.state.withLock { $0.hasConversed = newValue } }
     }
 
     /// The filters that the session at the broker holds, as far as this process knows.

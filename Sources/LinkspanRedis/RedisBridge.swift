@@ -75,10 +75,14 @@ public struct RedisBridge: Bridge {
             return
         }
         let login = options.login(mustBePrimary: discovery.mustBePrimary)
+        let commandLogin = options.login(
+            mustBePrimary: discovery.mustBePrimary,
+            promises: options.guarantee == .atLeastOnce ? StreamPromises(failsOver: discovery.failsOver) : nil)
         let session = try await eventLoop.submit {
             NIOLoopBound(
                 LinkSession(
-                    link: link, server: server, login: login, options: options, eventLoop: eventLoop,
+                    link: link, server: server, commandLogin: commandLogin, login: login, options: options,
+                    eventLoop: eventLoop,
                     makeRoles: makeRoles), eventLoop: eventLoop)
         }.get()
         try await withTaskCancellationHandler {

@@ -19,5 +19,6 @@ enum LogKey {
     static let bufferedMessages = "buffer.messages"
     static let file = "file.name"
     static let bytes = "file.bytes"
+    static let promise = "promise.name"
     static let lost = "lost.messages"
 }

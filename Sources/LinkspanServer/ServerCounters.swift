@@ -38,6 +38,8 @@ public struct ServerCounters: Sendable, Hashable {
     public var channels = 0
     /// Channels that owners forgot because nothing had happened in them.
     public var channelsForgotten = 0
+    /// Origins whose numbers were forgotten in a channel because too many published into it: a second copy of theirs would be delivered.
+    public var originsForgotten = 0
     /// Tokens that were believed, in handshakes and `#authenticate`.
     public var tokensAccepted = 0
     /// Tokens that were refused because their time was over.
@@ -92,7 +94,7 @@ public struct ServerCounters: Sendable, Hashable {
             \.slowSubscribersClosed, \.connectionsRefused, \.protocolFaults, \.ratePauses, \.congestionPauses,
             \.upstreamPauses, \.receiptsReached, \.receiptsFailed, \.receiptsLate, \.injectionsDropped,
             \.exchangeMessagesDropped, \.subscriptions, \.channels,
-            \.channelsForgotten,
+            \.channelsForgotten, \.originsForgotten,
             \.tokensAccepted, \.tokensExpired, \.tokensNotActive, \.tokensRevoked, \.tokensInvalid,
             \.tokensExpiredInSession, \.anonymousRefused, \.connectionsRevoked, \.revocationsForgotten,
             \.subscribesDenied,
@@ -138,6 +140,7 @@ final class LoopCounters: Sendable {
     let subscriptions = Counter()
     let channels = Counter()
     let channelsForgotten = Counter()
+    let originsForgotten = Counter()
     let tokensAccepted = Counter()
     let tokensExpired = Counter()
     let tokensNotActive = Counter()
@@ -179,6 +182,7 @@ final class LoopCounters: Sendable {
         counters.subscriptions = self.subscriptions.current
         counters.channels = self.channels.current
         counters.channelsForgotten = self.channelsForgotten.current
+        counters.originsForgotten = self.originsForgotten.current
         counters.tokensAccepted = self.tokensAccepted.current
         counters.tokensExpired = self.tokensExpired.current
         counters.tokensNotActive = self.tokensNotActive.current

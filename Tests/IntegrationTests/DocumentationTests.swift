@@ -19,7 +19,8 @@ struct DocumentationTests {
     }
 
     @Test(arguments: [
-        "README.md", "docs/configuration.md", "docs/operations.md", "docs/envelope.md", "docs/authentication.md",
+        "README.md", "docs/configuration.md", "docs/operations.md", "docs/delivery.md", "docs/envelope.md",
+        "docs/authentication.md",
         "docs/migration.md", "docs/hooks.md", "docs/metrics.md", "docs/performance.md",
         "CHANGELOG.md",
     ])

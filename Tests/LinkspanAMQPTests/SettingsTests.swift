@@ -39,4 +39,14 @@ struct SettingsTests {
             self.problems { $0.options["exchange"] = .text("") }
                 == ["brokers.conformance.amqp.exchange: the default exchange routes by queue name, not by channel"])
     }
+
+    @Test func `at_least_once needs an exchange that survives the broker`() throws {
+        #expect(self.problems { $0.options["exchange_durable"] = .boolean(false) } == [])
+        let problems = self.problems { settings in
+            settings.options["exchange_durable"] = .boolean(false)
+            settings.guarantee = .atLeastOnce
+        }
+        #expect(problems.count == 1)
+        #expect(problems.first?.hasPrefix("brokers.conformance.amqp.exchange_durable: guarantee at_least_once") == true)
+    }
 }

@@ -70,6 +70,27 @@ struct RenderingTests {
                 "\n  peer  edge-2  hub  heard proven  hears us unknown  2.0 ms  last 1200 ms ago  missed 3\n"))
     }
 
+    @Test func `promises are in the metrics, the report and its text`() throws {
+        let bridge = BridgeStatus.busy("a")
+        let samples = Self.samples(of: .with([bridge]))
+        for (state, count) in [("kept", 1), ("assumed", 1), ("broken", 0)] {
+            #expect(samples["linkspan_bridge_promises{bridge=\"a\",type=\"mqtt\",state=\"\(state)\"}"] == count)
+        }
+        let report = StatusReport(.with([bridge]))
+        #expect(report.bridges[0].promises.map(\.name) == ["session", "persistence"])
+        let text = StatusText(report).text
+        #expect(text.contains("\n  promise  session  kept: the broker had kept it\n"))
+        #expect(text.contains("\n  promise  persistence  assumed: nobody [2J knows\n"), "no escapes of others")
+    }
+
+    @Test func `a broken promise of a required bridge keeps the instance from being ready`() {
+        var bridge = BridgeStatus.busy("a", isRequired: true)
+        bridge.promises.append(UpstreamPromise("granted_qos", .broken, "QoS 0"))
+        #expect(OperatorSnapshot.with([bridge]).awaited == ["bridge a"])
+        bridge.enforcesPromises = false
+        #expect(OperatorSnapshot.with([bridge]).awaited == [])
+    }
+
     @Test func `metrics show both sums of the ledger, and they hold`() throws {
         let samples = Self.samples(of: .with([.busy("plant")]))
         func value(_ name: String) -> Int {
@@ -207,6 +228,8 @@ struct RenderingTests {
 
                 plant  mqtt  waiting  required  mqtt://127.0.0.1:1883 (mosquitto 2)
                   probes are off
+                  promise  session  kept: the broker had kept it
+                  promise  persistence  assumed: nobody [2J knows
                   out  accepted 21 = confirmed 6 + filtered 1 + expired 2 + dropped 7 + buffered 3 + in flight 2
                   in   received 15 = delivered 5 + duplicate 4 + looped 3 + refused 2 + held 1
                   gaps named 4 = open 1 + closed 1 + final 2

@@ -37,6 +37,10 @@ extension BridgeStatus {
             retryDelay: state == .waiting ? .milliseconds(1500) : nil,
             connects: 7, failures: 8, egress: egress, ingress: ingress, bufferedBytes: 640, interestCount: 9,
             rejectedFilters: 1, refusedInterest: 0, strayTickets: 0)
+        status.promises = [
+            UpstreamPromise("session", .kept, "the broker had kept it"),
+            UpstreamPromise("persistence", .assumed, "nobody\u{1B}[2J knows"),
+        ]
         status.gaps = GapStatus(
             counts: gaps.counts, records: gaps.records,
             repair: RepairStatus(

@@ -143,6 +143,8 @@ private final class TamperedLink: BridgeLinkHost {
         if self.fault == .connectsTwice { self.link.connected(facts) }
     }
 
+    func noted(_ promise: UpstreamPromise) { self.link.noted(promise) }
+
     func onWork(_ wake: @escaping @Sendable () -> Void) {
         self.link.onWork {
             let count = self.state.withLock { state in

@@ -33,7 +33,7 @@ struct ComplaintTests {
             """
             bridges.yaml:7:5: unknown key "chanels" in bridge "one"
                 did you mean "channels"?  allowed: ack, broker, brokers, buffer, channels, direction, events, guarantee, interest, linger, \
-            max_hops, name, probe, repair, required, retry, transit
+            max_hops, name, probe, promises, repair, required, retry, transit
             """),
         Case(
             "unknown key of a block",

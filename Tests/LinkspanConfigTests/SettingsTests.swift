@@ -122,7 +122,8 @@ struct SettingsTests {
                     "events: [ publish, subscribe ]", "name: \"x/{channel}\"", "interest: on_demand", "linger: 1s",
                     "buffer: { type: memory, size: 1MiB, age: 2m, when_full: drop_newest }",
                     "retry: { initial: 1s, max: 2s }",
-                    "max_hops: 3", "required: true", "transit: [ two ]") + "  two: { broker: hub, channels: a }"
+                    "max_hops: 3", "required: true", "promises: reported",
+                    "transit: [ two ]") + "  two: { broker: hub, channels: a }"
             ).bridges.first)
         #expect(rule.name == "one")
         #expect(rule.upstream == "hub")
@@ -140,6 +141,7 @@ struct SettingsTests {
         #expect(rule.retryMaximum == .seconds(2))
         #expect(rule.maximumHops == 3)
         #expect(rule.isRequired)
+        #expect(rule.promises == .reported)
         #expect(rule.transit == ["two"])
     }
 

@@ -35,8 +35,10 @@ struct AnswerTests {
         let broker = try await ScriptedBroker { $0.connectionProperties = [0x24, 0] }
         let bridge = try MQTTBridge(settings: .mqtt(guarantee: .atLeastOnce))
         let error = try #require(await TestConversation(bridge, broker.upstream).end())
-        #expect(error.code == .refused)
+        #expect(error.code == .promise)
         #expect(error.message.contains("QoS 0 at most"), "\(error)")
+        let middle = try MQTTBridge(settings: .mqtt(options: ["qos": .text("1")]))
+        #expect(try await TestConversation(middle, broker.upstream).end()?.code == .refused)
         try await TestConversation.connected(try MQTTBridge(settings: .mqtt()), broker.upstream).stop()
     }
 

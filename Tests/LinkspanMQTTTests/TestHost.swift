@@ -9,6 +9,7 @@ import TestSupport
 /// What a bridge told its host, in order.
 enum HostEvent: Sendable {
     case connected(UpstreamFacts)
+    case noted(UpstreamPromise)
     case confirmed(ClosedRange<UInt64>)
     case refused(UInt64, EgressRefusal)
     case arrived(IngressMessage)
@@ -90,6 +91,8 @@ final class TestHost: BridgeLinkHost {
     // MARK: What the bridge does
 
     func connected(_ facts: UpstreamFacts) { self.events.append(.connected(facts)) }
+
+    func noted(_ promise: UpstreamPromise) { self.events.append(.noted(promise)) }
 
     func onWork(_ wake: @escaping @Sendable () -> Void) {
         let hasWork = self.state.withLock { state in

@@ -16,8 +16,8 @@ import Testing
                 ["AUTH", "bridge", "s3cret"], ["SELECT", "3"], ["CLIENT", "SETNAME", "linkspan:a:b"], ["PING"],
                 ["INFO", "server"],
             ])
-        for _ in 0..<4 { #expect(try login.replyReceived(isError: false, text: "OK") == nil) }
-        let facts = try login.replyReceived(isError: false, text: "# Server\r\nredis_version:7.0.15\r\nos:Linux\r\n")
+        for _ in 0..<4 { #expect(try login.replyReceived(isError: false, texts: ["OK"]) == nil) }
+        let facts = try login.replyReceived(isError: false, texts: ["# Server\r\nredis_version:7.0.15\r\nos:Linux\r\n"])
         #expect(facts == UpstreamFacts(product: "Redis 7.0.15"))
     }
 
@@ -29,17 +29,17 @@ import Testing
     ])
     func `an error to AUTH ends it`(text: String, code: UpstreamError.Code) throws {
         var login = self.login()
-        let error = #expect(throws: UpstreamError.self) { _ = try login.replyReceived(isError: true, text: text) }
+        let error = #expect(throws: UpstreamError.self) { _ = try login.replyReceived(isError: true, texts: [text]) }
         #expect(error?.code == code)
         #expect(error?.message.contains(text) == true)
     }
 
     @Test func `what a user may not do and we do not need is passed over`() throws {
         var login = self.login()
-        #expect(try login.replyReceived(isError: false, text: "OK") == nil)
-        #expect(try login.replyReceived(isError: true, text: "NOPERM no client command") == nil)
-        #expect(try login.replyReceived(isError: true, text: "MISCONF cannot write") == nil)
-        #expect(try login.replyReceived(isError: true, text: "NOPERM no info command") == UpstreamFacts())
+        #expect(try login.replyReceived(isError: false, texts: ["OK"]) == nil)
+        #expect(try login.replyReceived(isError: true, texts: ["NOPERM no client command"]) == nil)
+        #expect(try login.replyReceived(isError: true, texts: ["MISCONF cannot write"]) == nil)
+        #expect(try login.replyReceived(isError: true, texts: ["NOPERM no info command"]) == UpstreamFacts())
     }
 }
 

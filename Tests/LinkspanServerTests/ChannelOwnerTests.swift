@@ -12,6 +12,7 @@ import Testing
     private struct Owned {
         let owner: ChannelOwner
         let turn: Turn
+        let counters = LoopCounters()
         let plane = BridgeSeamTests.Plane([EgressRoute(bridge: BridgeIndex(0), name: "n")])
 
         init(epoch: UInt64 = 100) {
@@ -19,7 +20,7 @@ import Testing
             let context = ServerContext(
                 settings: ServerSettings(), instance: .own, epoch: epoch, bridgePlane: self.plane,
                 health: { HealthReport(version: "", instance: "", clients: 0, bridges: []) },
-                inboxes: [LoopInbox(congestion: congestion)], counters: [LoopCounters()], congestion: congestion)
+                inboxes: [LoopInbox(congestion: congestion)], counters: [self.counters], congestion: congestion)
             self.owner = ChannelOwner(context: context, loop: 0)
             self.turn = Turn(loops: 1, now: .uptimeNanoseconds(1_000_000_000), wallClock: 5)
         }
@@ -40,6 +41,17 @@ import Testing
             }
         }
 
+        func arrive(_ channel: String, from header: EnvelopeHeader) {
+            var tally = IngressTally()
+            Array(channel.utf8).withUnsafeBytes { name in
+                Array("1".utf8).withUnsafeBytes { data in
+                    self.owner.arrive(
+                        name, hash: NameTable.Hash(name), header: header, data: data, from: BridgeIndex(0), hopLimit: 4,
+                        turn: self.turn, tally: &tally)
+                }
+            }
+        }
+
         /// Ends the turn, and says what left by the bridge in it.
         func offers() -> [Origin] {
             let known = self.plane.offers.count
@@ -54,6 +66,18 @@ import Testing
         func forget(idle: TimeAmount) {
             self.owner.forget(idleSince: self.turn.now - idle, windowsIdleSince: .distantPast)
         }
+    }
+
+    @Test func `origins that a channel has no room for are counted`() {
+        let owned = Owned()
+        for number in 1...OriginWindows.defaultLimit + 3 {
+            let instance = InstanceID("i\(number)")!
+            for sequence in 1...2 as ClosedRange<UInt64> {
+                owned.arrive("a", from: .test(instance, sequence: sequence))
+            }
+        }
+        owned.arrive("b", from: .test(.other))
+        #expect(owned.counters.originsForgotten.current == 3)
     }
 
     @Test func `a channel counts on while it is remembered`() {

@@ -36,6 +36,8 @@ public struct ServerOptions: Sendable {
     public var requiresClientCertificate = false
     /// Further lines of the server's own configuration file.
     public var configuration = ""
+    /// mosquitto: lines about its listener, such as `max_qos 0`.
+    public var listener = ""
     /// RabbitMQ plugins.
     public var plugins: [String] = []
 
@@ -182,6 +184,7 @@ extension LocalServer {
         }
         if !options.configuration.isEmpty { lines.append(options.configuration) }
         lines.append("listener \(port) 127.0.0.1")
+        if !options.listener.isEmpty { lines.append(options.listener) }
         if let tls = options.tls {
             lines += [
                 "listener \(tlsPort) 127.0.0.1", "cafile \(tls.authority)", "certfile \(tls.0.certificate)",

@@ -3,16 +3,23 @@ internal import LinkspanBridgeKit
 
 extension RabbitConnection {
     /// Declares the exchange; where we may not configure it, it must exist.
-    mutating func declareExchange(_ exchange: borrowing PinnedText, isDurable: Bool) throws(UpstreamError) {
+    ///
+    /// - Returns: whether the broker took the declaration, so that the exchange is as we want it.
+    /// - Throws: with ``UpstreamError/Code/promise`` when a promised one exists and differs.
+    mutating func declareExchange(
+        _ exchange: borrowing PinnedText, isDurable: Bool, isPromised: Bool
+    ) throws(UpstreamError) -> Bool {
         do throws(RabbitFailure) {
             try self.declareExchange(exchange, isDurable: isDurable, isPassive: false)
+            return true
         } catch {
             guard case .channelClosed(let closure) = error, closure.code == Closure.accessRefused else {
-                throw error.asUpstreamError("declaring the exchange")
+                throw error.asUpstreamError("declaring the exchange", isPromised: isPromised)
             }
             try self.reopenChannel(Self.channel)
             do throws(RabbitFailure) {
                 try self.declareExchange(exchange, isDurable: isDurable, isPassive: true)
+                return false
             } catch {
                 throw error.asUpstreamError("looking for the exchange, which we may not declare")
             }
@@ -37,6 +44,7 @@ extension RabbitConnection {
     /// A durable queue that survives us for `expiry`.
     ///
     /// - Returns: whether it was there already, from an earlier conversation.
+    /// - Throws: with ``UpstreamError/Code/promise`` when it exists and differs.
     mutating func declareKeptQueue(
         _ queue: borrowing PinnedText, isQuorum: Bool, expiry: Duration
     ) throws(UpstreamError) -> Bool {
@@ -53,7 +61,8 @@ extension RabbitConnection {
         do throws(RabbitFailure) {
             try self.checkReply("declaring the queue")
         } catch {
-            throw error.asUpstreamError("declaring the kept queue; if it exists with other arguments, delete it")
+            throw error.asUpstreamError(
+                "declaring the kept queue; if it exists with other arguments, delete it", isPromised: true)
         }
         return wasThere
     }
@@ -157,8 +166,12 @@ extension RabbitConnection {
 
 extension RabbitFailure {
     /// For what a conversation cannot do without.
-    func asUpstreamError(_ attempt: String) -> UpstreamError {
+    ///
+    /// - Parameter isPromised: whether the guarantee rests on it.
+    func asUpstreamError(_ attempt: String, isPromised: Bool = false) -> UpstreamError {
         switch self {
+        case .channelClosed(let closure) where isPromised && closure.code == Closure.preconditionFailed:
+            UpstreamError(.promise, UpstreamError(channel: closure, during: attempt).message)
         case .channelClosed(let closure): UpstreamError(channel: closure, during: attempt)
         case .ended(let error): error
         }

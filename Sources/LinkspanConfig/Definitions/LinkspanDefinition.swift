@@ -278,6 +278,9 @@ extension BlockDefinition {
                     "guarantee", .choice(Guarantee.allCases.map(\.rawValue)), default: defaults.guarantee.rawValue,
                     "What is promised for each message."),
                 KeyDefinition(
+                    "promises", .choice(PromisePolicy.allCases.map(\.rawValue)), default: defaults.promises.rawValue,
+                    "A broker that does not keep what the guarantee rests on is not used, or is used and told of."),
+                KeyDefinition(
                     "interest", .choice(Interest.allCases.map(\.rawValue)), default: defaults.interest.rawValue,
                     "Subscribe at the broker while somebody listens here, or always."),
                 KeyDefinition(

@@ -278,6 +278,7 @@ struct SettingsReader {
             block.list("events").map { Set($0.compactMap { MirroredEvent(rawValue: $0.value) }) } ?? rule.events
         rule.nameTemplate = block.text("name")
         rule.guarantee = block.choice("guarantee") ?? rule.guarantee
+        rule.promises = block.choice("promises") ?? rule.promises
         rule.interest = block.choice("interest") ?? rule.interest
         rule.linger = block.duration("linger") ?? rule.linger
         rule.transit = block.list("transit")?.map(\.value) ?? rule.transit

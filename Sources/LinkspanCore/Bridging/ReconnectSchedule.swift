@@ -34,8 +34,9 @@ public struct ReconnectSchedule: Sendable, Hashable {
 
     /// - Parameters:
     ///   - upstream: the index that was tried.
-    ///   - code: why it ended. ``UpstreamError/Code/refused`` and ``UpstreamError/Code/takenOver`` make the next round wait at the slowest
-    ///     pace: a wrong password does not get better by asking often, and two clients with one identity would throw each other out.
+    ///   - code: why it ended. ``UpstreamError/Code/refused``, ``UpstreamError/Code/promise`` and ``UpstreamError/Code/takenOver`` make the next round
+    ///     wait at the slowest pace: a wrong password does not get better by asking often, and two clients with one identity would throw each
+    ///     other out.
     ///   - uptime: how long it was up; nil when it never was.
     public mutating func failed(
         upstream: Int, code: UpstreamError.Code?, uptime: Duration?, using random: inout some RandomNumberGenerator
@@ -45,7 +46,7 @@ public struct ReconnectSchedule: Sendable, Hashable {
             if uptime >= Self.stability { self.pace = self.initial }
         }
         self.tried.insert(upstream)
-        self.wasRefused = self.wasRefused || code == .refused || code == .takenOver
+        self.wasRefused = self.wasRefused || code == .refused || code == .promise || code == .takenOver
         if let next = (0..<self.upstreamCount).first(where: { !self.tried.contains($0) }) {
             return Retry(delay: Self.random(in: self.initial / 2...self.initial, using: &random), upstream: next)
         }

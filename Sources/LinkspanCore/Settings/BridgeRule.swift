@@ -73,6 +73,8 @@ public struct BridgeRule: Sendable, Hashable {
     /// Nil takes the kind's ``Bridge/defaultNameTemplate``.
     public var nameTemplate: String?
     public var guarantee = Guarantee.atMostOnce
+    /// What follows when the upstream does not keep what the guarantee rests on.
+    public var promises = PromisePolicy.enforced
     public var interest = Interest.onDemand
     /// How long an upstream subscription outlives its last local subscriber.
     public var linger = Duration.seconds(10)
@@ -109,6 +111,14 @@ public struct BridgeRule: Sendable, Hashable {
         link.upstream = upstream
         return link
     }
+}
+
+/// What a bridge does about an upstream that does not keep what a guarantee rests on.
+public enum PromisePolicy: String, Sendable, Hashable, CaseIterable {
+    /// It is not used: a weaker guarantee than the one in the file would go unnoticed.
+    case enforced
+    /// It is used, and what it does not keep is told.
+    case reported
 }
 
 /// How far a message has to have come before the publish of a client is answered.

@@ -24,6 +24,9 @@ func mosquittoConnected(
     if mosquitto_property_read_byte(properties, Int32(MQTT_PROP_MAXIMUM_QOS.rawValue), &byte, false) != nil {
         answer.maximumQoS = byte
     }
+    var long: UInt32 = 0
+    let expiry = Int32(MQTT_PROP_SESSION_EXPIRY_INTERVAL.rawValue)
+    if mosquitto_property_read_int32(properties, expiry, &long, false) != nil { answer.sessionExpiry = Int(long) }
     inbox(userdata)?.answer = answer
 }
 

@@ -13,6 +13,8 @@ struct ConnectionAnswer {
     var maximumQoS: UInt8?
     /// Seconds; the broker may set its own (3.2.2.3.14).
     var keepalive: Int?
+    /// Seconds; nil when the broker keeps the session as long as it was asked to (3.2.2.3.2).
+    var sessionExpiry: Int?
 }
 
 /// Where libmosquitto's callbacks put what they hear, until the conversation looks.

@@ -13,6 +13,9 @@ struct Discovery {
     let eventLoop: any EventLoop
 
     /// Whether the server must say that it is a primary before it is used: Sentinels may lag behind.
+    /// Whether another server may take the place of the one that is found.
+    var failsOver: Bool { self.mustBePrimary || self.url.scheme.hasSuffix("+cluster") }
+
     var mustBePrimary: Bool { self.url.scheme.hasSuffix("+sentinel") }
 
     /// The server itself; the URL as it is when it names one.

@@ -20,6 +20,8 @@ final class LinkSession<Ingress: IngressRole> {
     private let link: BridgeLink
     /// Who was found at the upstream's URL.
     private let server: UpstreamURL
+    /// Of the connection for commands, which asks more than the other.
+    private let commandLogin: Login
     private let login: Login
     private let options: RedisOptions
     private let eventLoop: any EventLoop
@@ -39,11 +41,12 @@ final class LinkSession<Ingress: IngressRole> {
 
     /// - Parameter makeRoles: called once, at the start; the roles may call ``pump()``, and hold the session weakly or unowned.
     init(
-        link: BridgeLink, server: UpstreamURL, login: Login, options: RedisOptions, eventLoop: any EventLoop,
-        makeRoles: @escaping (LinkSession) -> (EgressRole, Ingress)
+        link: BridgeLink, server: UpstreamURL, commandLogin: Login, login: Login, options: RedisOptions,
+        eventLoop: any EventLoop, makeRoles: @escaping (LinkSession) -> (EgressRole, Ingress)
     ) {
         self.link = link
         self.server = server
+        self.commandLogin = commandLogin
         self.login = login
         self.options = options
         self.eventLoop = eventLoop
@@ -62,12 +65,13 @@ final class LinkSession<Ingress: IngressRole> {
         let done = self.eventLoop.makePromise(of: Void.self)
         self.done = done
         let (egress, ingress) = self.makeRoles(self)
-        self.egress = self.handler(egress, name: "the command connection to \(self.server)") { [unowned self] in
+        self.egress = self.handler(egress, self.commandLogin, name: "the command connection to \(self.server)") {
+            [unowned self] in
             self.facts = $0
             self.connectionReady()
         }
         egress.connection = self.egress
-        self.ingress = self.handler(ingress, name: "the receiving connection to \(self.server)") {
+        self.ingress = self.handler(ingress, self.login, name: "the receiving connection to \(self.server)") {
             [unowned self] _ in
             ingress.start { [unowned self] resumesSession in
                 self.resumesSession = resumesSession
@@ -115,10 +119,10 @@ final class LinkSession<Ingress: IngressRole> {
     private static var takeLimit: Int { 512 }
 
     private func handler<Role>(
-        _ role: Role, name: String, isOpen: @escaping (UpstreamFacts) -> Void
+        _ role: Role, _ login: Login, name: String, isOpen: @escaping (UpstreamFacts) -> Void
     ) -> ReplyHandler<Role> {
         ReplyHandler(
-            role: role, name: name, login: self.login,
+            role: role, name: name, login: login,
             liveness: Liveness(interval: self.options.pingInterval, timeout: self.options.pingTimeout, now: .now()),
             isOpen: isOpen, ended: { [unowned self] in self.ended($0) })
     }

@@ -4,18 +4,25 @@ internal import LinkspanBridgeKit
 struct Login: Equatable {
     enum Step: Equatable {
         case authenticate, select, setName, ping, info, role
+        case setting(String)
     }
 
     private(set) var steps: [Step] = []
     private(set) var commands: [[String]] = []
     private var answered = 0
     private var product: String?
+    private var promises: StreamPromises?
 
     /// - Parameters:
     ///   - username: nil for the default user.
     ///   - clientName: as `CLIENT LIST` shows it.
     ///   - mustBePrimary: whether a replica will not do.
-    init(username: String?, password: Secret?, database: Int, clientName: String, mustBePrimary: Bool = false) {
+    ///   - promises: what is to be found out about the server; nil for nothing.
+    init(
+        username: String?, password: Secret?, database: Int, clientName: String, mustBePrimary: Bool = false,
+        promises: StreamPromises? = nil
+    ) {
+        self.promises = promises
         if let password {
             self.add(.authenticate, ["AUTH"] + [username, password.value].compactMap { $0 })
         }
@@ -23,22 +30,31 @@ struct Login: Equatable {
         self.add(.setName, ["CLIENT", "SETNAME", clientName])
         self.add(.ping, ["PING"])
         if mustBePrimary { self.add(.role, ["ROLE"]) }
-        self.add(.info, ["INFO", "server"])
+        if promises != nil {
+            for name in StreamPromises.settings { self.add(.setting(name), ["CONFIG", "GET", name]) }
+        }
+        self.add(.info, promises == nil ? ["INFO", "server"] : ["INFO"])
     }
 
-    /// - Parameter text: of the reply, or of the first element of an array.
+    /// - Parameter texts: of the reply, or of the elements of an array.
     /// - Returns: what the upstream is, once all is answered.
     /// - Throws: ``UpstreamError`` when we were not let in.
-    mutating func replyReceived(isError: Bool, text: String) throws(UpstreamError) -> UpstreamFacts? {
+    mutating func replyReceived(isError: Bool, texts: [String]) throws(UpstreamError) -> UpstreamFacts? {
         let step = self.steps[self.answered]
+        let text = texts.first ?? ""
         self.answered += 1
         if isError { try self.errorReceived(ErrorReply(text: text), at: step) }
         if step == .role, !isError, text != "master" {
             throw UpstreamError(.lost, "it is a replica (role \(text)), and messages must go to a primary")
         }
-        if step == .info, !isError { self.product = Self.product(in: text) }
+        if step == .info, !isError {
+            self.product = Self.product(in: text)
+            self.promises?.infoReceived(text)
+        }
+        // An empty array says that this server has no such setting.
+        if case .setting(let name) = step, !isError, texts.count == 2 { self.promises?.settingReceived(name, texts[1]) }
         guard self.answered == self.steps.count else { return nil }
-        return UpstreamFacts(product: self.product)
+        return UpstreamFacts(product: self.product, promises: self.promises?.findings ?? [])
     }
 
     private func errorReceived(_ error: ErrorReply, at step: Step) throws(UpstreamError) {
@@ -49,7 +65,7 @@ struct Login: Equatable {
             throw UpstreamError(error.loginError, "Redis answered: \(error.text)")
         case (.role, _):
             throw UpstreamError(.refused, "whether it is a primary cannot be asked; Redis answered: \(error.text)")
-        case (.setName, _), (.ping, _), (.info, _):
+        case (.setName, _), (.ping, _), (.info, _), (.setting, _):
             // May be forbidden to this user, or fail while Redis cannot write its disk; any answer means that it is alive and knows us.
             break
         }

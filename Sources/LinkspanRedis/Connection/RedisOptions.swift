@@ -22,6 +22,7 @@ struct RedisOptions: Sendable {
     var username: String?
     var password: Secret?
     var tls: TLSFiles
+    var guarantee: Guarantee
 
     static let declarations = [
         OptionDeclaration(
@@ -69,6 +70,7 @@ struct RedisOptions: Sendable {
         self.username = settings.username
         self.password = settings.password
         self.tls = settings.tls
+        self.guarantee = settings.guarantee
         let name = settings.text("client_name")
         self.clientName = name.isEmpty ? "linkspan:\(settings.instance):\(settings.name)" : name
         try self.check(settings)
@@ -107,10 +109,12 @@ struct RedisOptions: Sendable {
         if !problems.isEmpty { throw ConfigurationError(problems) }
     }
 
-    func login(withCredentials hasCredentials: Bool = true, mustBePrimary: Bool = false) -> Login {
+    func login(
+        withCredentials hasCredentials: Bool = true, mustBePrimary: Bool = false, promises: StreamPromises? = nil
+    ) -> Login {
         Login(
             username: hasCredentials ? self.username : nil, password: hasCredentials ? self.password : nil,
             database: self.mode == .streams ? self.database : 0, clientName: self.clientName,
-            mustBePrimary: mustBePrimary)
+            mustBePrimary: mustBePrimary, promises: promises)
     }
 }

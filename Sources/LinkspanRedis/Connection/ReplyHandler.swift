@@ -182,9 +182,10 @@ final class ReplyHandler<Role: ConnectionRole>: ChannelInboundHandler, RedisConn
         case .open:
             try self.role.replyReceived(reader)
         case .loggingIn(var login):
-            let isArray = reader.tokens[0].kind == .array && reader.tokens.count > 1
+            let isArray = reader.tokens[0].kind == .array
             let facts = try login.replyReceived(
-                isError: reader.tokens[0].kind == .error, text: reader.text(at: isArray ? 1 : 0))
+                isError: reader.tokens[0].kind == .error,
+                texts: reader.tokens.indices.dropFirst(isArray ? 1 : 0).map(reader.text(at:)))
             self.state = .loggingIn(login)
             if let facts { self.open(facts) }
         case .connecting, .ended:

@@ -58,6 +58,7 @@ extension BridgeRunner {
         let number = self.update { state in
             state.link.upstream = upstream
             state.link.enter(.connecting, at: wallNow)
+            state.link.promises.attemptBegan()
             return state.conversation
         }
         let bridge = isMute ? self.plan.mute ?? self.plan.bridge : self.plan.bridge
@@ -68,7 +69,11 @@ extension BridgeRunner {
                 abilities: self.plan.abilities(bridge, isMute: isMute)))
         var failure = Failure(upstream: self.plan.urls[upstream], text: "the conversation ended without a reason")
         let running = Task { try await bridge.run(on: link) }
-        self.update { $0.cut = { running.cancel() } }
+        let isCut = self.update { state in
+            state.cut = { running.cancel() }
+            return state.brokenPromise != nil
+        }
+        if isCut { running.cancel() }
         do {
             try await withTaskCancellationHandler {
                 try await running.value
@@ -84,6 +89,10 @@ extension BridgeRunner {
         if let verdict = self.takeVerdict() {
             failure.code = .unproven
             failure.text = "nothing came back for \(verdict.silence.rounded)"
+        }
+        if let promise = self.egress.withLock({ $0.brokenPromise }) {
+            failure.code = .promise
+            failure.text = "\(promise.name): \(promise.reason)"
         }
         failure.returnsTo = self.egress.withLock { $0.returnsTo }
         failure.uptime = self.endConversation()

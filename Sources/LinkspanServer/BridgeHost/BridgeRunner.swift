@@ -240,7 +240,9 @@ final class BridgeRunner: Sendable {
                 bufferedBytes: state.buffer.usedBytes, interestCount: state.interest.count,
                 rejectedFilters: state.interest.rejected.count, refusedInterest: state.interest.refusedCount,
                 strayTickets: state.buffer.strayTickets, probe: state.probes?.report(at: now),
-                occupancy: state.occupancyReport, storage: state.buffer.storage, gaps: gaps)
+                occupancy: state.occupancyReport, storage: state.buffer.storage,
+                promises: state.link.promises.promises,
+                enforcesPromises: self.plan.rule.promises == .enforced, gaps: gaps)
         }
     }
 }
@@ -270,6 +272,8 @@ struct EgressState: Sendable {
     var cut: (@Sendable () -> Void)?
     /// Why the host itself ended it.
     var verdict: ProbeTable.Verdict?
+    /// What the upstream that accepted us does not keep, so that it is not used.
+    var brokenPromise: UpstreamPromise?
     /// What receivers are to be told of channels that went quiet.
     var marks = MarkBook()
     var own = OwnMessages()
@@ -334,6 +338,7 @@ struct EgressState: Sendable {
         self.whenQuiet = nil
         self.own.removeAll()
         self.cut = nil
+        self.brokenPromise = nil
         self.whenIdle?.fire()
     }
 
@@ -371,6 +376,7 @@ struct LinkRecord: Sendable {
     private(set) var since: UInt64
     var upstream = 0
     var facts: UpstreamFacts?
+    var promises = PromiseRecord()
     var lastError: String?
     var retryDelay: Duration?
     var connects: UInt64 = 0

@@ -56,9 +56,17 @@ public struct BridgeStatus: Sendable {
     public var occupancy: OccupancyReport?
     /// Of the disk buffer; nil for a buffer in memory.
     public var storage: StorageStatus?
+    /// What the upstream showed of the things that the guarantee rests on, when it last accepted us and since; empty when it rests on none.
+    public var promises: [UpstreamPromise] = []
+    /// Whether an upstream that breaks one of them is not used.
+    public var enforcesPromises = true
     /// What the upstream did not bring.
     public var gaps = GapStatus()
 
     /// Whether readiness need not wait for it.
-    public var isReady: Bool { self.state == .up && (self.probe?.isGood ?? true) }
+    public var isReady: Bool {
+        self.state == .up && (self.probe?.isGood ?? true) && !(self.enforcesPromises && self.breaksPromise)
+    }
+
+    private var breaksPromise: Bool { self.promises.contains { $0.state == .broken } }
 }

@@ -34,6 +34,8 @@ public struct ChannelRoute: Sendable, Hashable {
         public var state: BridgeState
         public var egress: ProbeState?
         public var ingress: ProbeState?
+        /// What the upstream showed of the things that the guarantee rests on.
+        public var promises: [UpstreamPromise] = []
         /// Whether the upstream is asked for the channel's messages at this moment.
         public var isWanted: Bool
     }
@@ -59,6 +61,7 @@ extension BridgeHost {
             let name = runner.plan.template.encode(channel)
             route.link = ChannelRoute.Link(
                 state: status.state, egress: status.probe?.egress, ingress: status.probe?.ingress,
+                promises: status.promises,
                 isWanted: name.map { name in runner.egress.withLock { $0.interest.covers(name) } } ?? false)
             return route
         }

@@ -17,11 +17,15 @@ final class Conversation: BridgeLinkHost {
         self.abilities = abilities
     }
 
+    var enforcesPromises: Bool { self.runner.plan.rule.promises == .enforced }
+
     func connected(_ facts: UpstreamFacts) {
         let now = self.runner.clock.now()
         let wallNow = self.runner.clock.wallMilliseconds()
-        let isFirst = self.runner.update { state -> Bool in
-            guard state.conversation == self.number, state.link.state == .connecting else { return false }
+        let (isFirst, cut) = self.runner.update { state -> (Bool, (@Sendable () -> Void)?) in
+            guard state.conversation == self.number, state.link.state == .connecting, state.brokenPromise == nil
+            else { return (false, nil) }
+            guard self.admits(facts, &state) else { return (false, state.cut) }
             state.link.enter(.up, at: wallNow)
             state.link.upSince = now
             state.link.facts = facts
@@ -32,9 +36,21 @@ final class Conversation: BridgeLinkHost {
             state.probes?.linkUp(self.abilities, at: now)
             state.isProbeDue = state.probes?.isDue(at: now) ?? false
             state.occupancy?.linkUp(at: now)
-            return true
+            return (true, nil)
         }
-        if isFirst { self.runner.logConnected(facts) }
+        cut?()
+        guard isFirst else { return }
+        self.runner.logConnected(facts)
+        for promise in facts.promises where promise.state == .broken { self.runner.logBroken(promise) }
+    }
+
+    func noted(_ promise: UpstreamPromise) {
+        let isNews = self.runner.update { state -> Bool in
+            guard state.conversation == self.number else { return false }
+            state.link.promises.note([promise])
+            return promise.state == .broken && state.link.state == .up
+        }
+        if isNews { self.runner.logBroken(promise) }
     }
 
     func onWork(_ wake: @escaping @Sendable () -> Void) {
@@ -47,7 +63,9 @@ final class Conversation: BridgeLinkHost {
         let now = self.runner.clock.now()
         let hopGuard = self.runner.hopGuard
         var work = self.runner.update { state -> LinkWork in
-            guard state.conversation == self.number, state.returnsTo == nil else { return LinkWork() }
+            guard state.conversation == self.number, state.returnsTo == nil, state.brokenPromise == nil else {
+                return LinkWork()
+            }
             var work = LinkWork(interest: state.interest.takeChanges())
             work.egress.reserveCapacity(min(max(limit, 0), Int(state.buffer.ledger.buffered)))
             if state.isProbeDue, limit > 0, let probe = self.runner.takeProbe(&state, at: now) {

@@ -152,7 +152,9 @@ final class ChannelOwner {
         case .passes: break
         }
         if channel.windows == nil { channel.windows = OriginWindows() }
+        let evicted = channel.windows?.evictedCount
         let verdict = channel.windows?.judge(header.origin, isDirect: header.hops.count == 1, at: turn.now)
+        if channel.windows?.evictedCount != evicted { self.context.counters[self.loop].originsForgotten.add(1) }
         switch verdict {
         case .duplicate:
             tally.duplicate += 1
