@@ -94,11 +94,8 @@ struct RedisUpstream: Upstream {
     static let kind = ServerKind.redis
     let server: LocalServer
 
-    /// With an append-only file, without which `at_least_once` is refused.
     init() async throws {
-        var options = ServerOptions()
-        options.configuration = "appendonly yes\nappendfsync no"
-        self.server = try await LocalServer.start(.redis, options)
+        self.server = try await LocalServer.start(.redis)
     }
 
     var configuration: String {

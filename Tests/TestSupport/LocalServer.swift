@@ -201,7 +201,9 @@ extension LocalServer {
         let port = TestPorts.next()
         let tlsPort = options.tls == nil ? 0 : TestPorts.next()
         var lines = [
-            "port \(port)", "bind 127.0.0.1", "dir \(folder.path)", "save \"\"", "appendonly no", "daemonize no",
+            "port \(port)", "bind 127.0.0.1", "dir \(folder.path)", "save \"\"", "daemonize no",
+            // Without it a bridge with at_least_once would not use this server.
+            "appendonly yes", "appendfsync no",
         ]
         if let accessList = options.accessList {
             lines.append("aclfile \(try folder.write(accessList, to: "users.acl"))")
