@@ -155,15 +155,17 @@ package final class Conversation: BridgeLinkHost {
     }
 
     /// Changes the state, announces work that became due, and resumes whoever waited for the change.
-    private func update(_ change: (inout State) -> Void) {
-        let (wake, due) = self.state.withLock { state -> ((@Sendable () -> Void)?, [Waiter]) in
-            change(&state)
+    @discardableResult
+    private func update<Result: Sendable>(_ change: (inout State) -> Result) -> Result {
+        let (result, wake, due) = self.state.withLock { state -> (Result, (@Sendable () -> Void)?, [Waiter]) in
+            let result = change(&state)
             let due = state.waiters.filter { $0.isMet(state) }
             if !due.isEmpty { state.waiters.removeAll { waiter in due.contains { $0.id == waiter.id } } }
-            return (state.takeDueWake(), due)
+            return (result, state.takeDueWake(), due)
         }
         wake?()
         for waiter in due { waiter.continuation.resume() }
+        return result
     }
 
     // MARK: BridgeLinkHost
@@ -193,7 +195,7 @@ package final class Conversation: BridgeLinkHost {
     }
 
     package func takeWork(upTo limit: Int) -> LinkWork {
-        self.state.withLock { state in
+        self.update { state in
             if state.facts.isEmpty { state.misuse.append("takeWork was called before connected") }
             if state.end != nil { state.misuse.append("takeWork was called after run(on:) had ended") }
             var work = LinkWork(interest: state.interest)

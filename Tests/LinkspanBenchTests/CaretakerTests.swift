@@ -16,10 +16,10 @@ struct CaretakerTests {
             caretaker.started(group: process)
             caretaker.made(folder: left.path)
         }
-        try await eventually("the server is ended") {
+        _ = try await eventually("the server is ended") {
             waitpid(process, nil, WNOHANG) == process ? true : nil
         }
-        try await eventually("the folder is removed") {
+        _ = try await eventually("the folder is removed") {
             access(left.path, F_OK) != 0 ? true : nil
         }
     }
@@ -33,7 +33,7 @@ struct CaretakerTests {
             caretaker.made(folder: left.path)
             caretaker.removed(folder: kept.path)
         }
-        try await eventually("the other folder is removed") {
+        _ = try await eventually("the other folder is removed") {
             access(left.path, F_OK) != 0 ? true : nil
         }
         #expect(access(kept.path, F_OK) == 0)
