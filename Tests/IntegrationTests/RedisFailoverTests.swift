@@ -45,9 +45,9 @@ struct RedisFailoverTests {
     @Test func `the primary that Sentinels watch is killed: what is lost is named, and with repair nothing is`()
         async throws
     {
-        let primary = try await LocalServer.start(.redis)
-        var following = ServerOptions()
-        following.configuration = "replicaof 127.0.0.1 \(primary.port)"
+        let primary = try await LocalServer.start(.redis, .appendOnly)
+        var following = ServerOptions.appendOnly
+        following.configuration += "replicaof 127.0.0.1 \(primary.port)"
         let replica = try await LocalServer.start(.redis, following)
         let sentinel = try await RedisSentinel(watching: primary, service: "main")
         try await sentinel.wait(for: replica, of: "main")

@@ -95,7 +95,7 @@ struct RedisUpstream: Upstream {
     let server: LocalServer
 
     init() async throws {
-        self.server = try await LocalServer.start(.redis)
+        self.server = try await LocalServer.start(.redis, .appendOnly)
     }
 
     var configuration: String {

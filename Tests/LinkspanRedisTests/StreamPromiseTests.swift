@@ -95,9 +95,7 @@ struct StreamPromiseServerTests {
     }
 
     @Test func `what a running server is configured to do is found at every connect`() async throws {
-        var options = ServerOptions()
-        options.configuration = "appendonly no\nappendfsync everysec"
-        let server = try await LocalServer.start(.redis, options)
+        let server = try await LocalServer.start(.redis)
         let bare = try await Self.promises(server)
         #expect(bare.mapValues(\.state) == ["version": .kept, "persistence": .broken, "eviction": .kept])
         #expect(bare["persistence"]?.reason.contains("set appendonly yes") == true)
@@ -113,7 +111,6 @@ struct StreamPromiseServerTests {
 
     @Test func `a user who may ask nothing gets in, and all is assumed`() async throws {
         var options = ServerOptions()
-        options.configuration = "appendonly no"
         options.accessList = """
             user default off
             user bridge on >s3cret ~* &* +@all -info -config

@@ -42,6 +42,13 @@ public struct ServerOptions: Sendable {
     public var plugins: [String] = []
 
     public init() {}
+
+    /// Redis: a server that a bridge with `at_least_once` uses, since it remembers what it answered. It takes a moment to load that at a start.
+    public static var appendOnly: ServerOptions {
+        var options = ServerOptions()
+        options.configuration = "appendonly yes\nappendfsync no\n"
+        return options
+    }
 }
 
 /// A real broker on a free loopback port, in a temporary folder of its own, that dies with the test process.
@@ -201,9 +208,7 @@ extension LocalServer {
         let port = TestPorts.next()
         let tlsPort = options.tls == nil ? 0 : TestPorts.next()
         var lines = [
-            "port \(port)", "bind 127.0.0.1", "dir \(folder.path)", "save \"\"", "daemonize no",
-            // Without it a bridge with at_least_once would not use this server.
-            "appendonly yes", "appendfsync no",
+            "port \(port)", "bind 127.0.0.1", "dir \(folder.path)", "save \"\"", "appendonly no", "daemonize no",
         ]
         if let accessList = options.accessList {
             lines.append("aclfile \(try folder.write(accessList, to: "users.acl"))")

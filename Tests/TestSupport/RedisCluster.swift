@@ -83,8 +83,8 @@ public final class RedisCluster: Sendable {
     }
 
     private static func node() async throws -> LocalServer {
-        var options = ServerOptions()
-        options.configuration = """
+        var options = ServerOptions.appendOnly
+        options.configuration += """
             cluster-enabled yes
             cluster-node-timeout \(Self.nodeTimeoutMilliseconds)
             cluster-port \(TestPorts.next())
