@@ -97,6 +97,30 @@ private struct Bench {
         #expect(bench.states == [.suspect, .suspect], "and neither does a probe that was sent in one")
     }
 
+    @Test func `a way for repair is as good as its proof, and best where the other is heard`() {
+        func way(_ bench: Bench) -> RepairWay { bench.table.way(to: Self.peer.instance, at: bench.now) }
+        var bench = Bench.up()
+        #expect(way(bench) == .doubtful, "no proof yet")
+        bench.hear(bench.send())
+        #expect(way(bench) == .open)
+        bench.hear(Self.probe(1))
+        #expect(way(bench) == .proven)
+        bench.pass(11)
+        #expect(way(bench) == .doubtful)
+        bench.hear(bench.send())
+        #expect(way(bench) == .doubtful, "messages pass, but the other has fallen silent")
+        bench.hear(Self.probe(2))
+        #expect(way(bench) == .proven)
+        bench.pass(15)
+        #expect(way(bench) == .broken)
+
+        var sender = Bench.up(receives: false)
+        #expect(way(sender) == .open, "nothing could prove it")
+        sender.hear(Self.probe(1))
+        #expect(way(sender) == .proven)
+        #expect(RepairWay.allCases == RepairWay.allCases.sorted())
+    }
+
     @Test func `probes go out fast until the first proof, then at their pace`() {
         var bench = Bench.up()
         #expect(bench.isDue)

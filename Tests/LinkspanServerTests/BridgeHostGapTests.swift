@@ -118,11 +118,10 @@ import Testing
         }
     }
 
-    @Test func `without an upstream of its own a gap is asked for through another bridge of the channel`() async throws
-    {
-        let (one, two) = (uniqueUpstream() + "-1", uniqueUpstream() + "-2")
+    /// Bridge `b` at one upstream and bridge `c` at another, with the same channels.
+    private func twoBridges(_ one: String, _ two: String, probe: ProbeSettings? = nil) -> LinkspanSettings {
         var settings = LinkspanSettings.scripted(one) {
-            $0.probe = nil
+            $0.probe = probe
             $0.repair = RepairSettings()
         }
         settings.upstreams["v"] = settings.upstreams["u"]
@@ -131,7 +130,54 @@ import Testing
         second.name = "c"
         second.upstream = "v"
         settings.bridges.append(second)
-        try await HostUnderTest(settings, upstream: two).running { host in
+        return settings
+    }
+
+    /// What a bridge took that is about repair.
+    private func repair(in work: LinkWork) -> [RepairMessage?] {
+        work.egress.filter { $0.name == "sc/$linkspan/repair" }.map { RepairMessage($0.payload) }
+    }
+
+    @Test func `a bridge that stands and proves nothing leaves asking and answering to one that is proven`()
+        async throws
+    {
+        let (one, two) = (uniqueUpstream() + "-1", uniqueUpstream() + "-2")
+        let probe = ProbeSettings(every: .seconds(4), deadline: .seconds(12))
+        try await HostUnderTest(self.twoBridges(one, two, probe: probe), upstream: two).running { host in
+            let doubtful = try await ScriptedUpstream.named(one).run(0)
+            doubtful.link.connected(UpstreamFacts())
+            let proven = try await host.connected()
+            host.offer(.test("1"), .test("2", sequence: 2))
+            host.host.offer([.test("1"), .test("2", sequence: 2)], to: BridgeIndex(1))
+            _ = doubtful.link.takeWork(upTo: 10)
+            let probes = proven.link.takeWork(upTo: 10).egress.filter { $0.name == "sc/$linkspan/probe" }
+            await proven.link.deliver(probes.map { self.message($0.name, $0.payload, $0.header) })
+            #expect(host.host.statuses.map { $0.probe?.egress } == [.suspect, .proven])
+
+            host.host.noteGaps([self.gap(2...2)], of: BridgeIndex(0))
+            try await host.passPauseBeforeAsking()
+            let work = EventLog<LinkWork>()
+            _ = try await eventually("a request through the second bridge") {
+                work.append(proven.link.takeWork(upTo: 10))
+                return work.events.contains { !self.repair(in: $0).isEmpty } ? true : nil
+            }
+            #expect(self.repair(in: doubtful.link.takeWork(upTo: 10)).isEmpty)
+
+            let asked = RepairRequest(
+                requester: .other, sender: .own,
+                wants: [.init(channel: "a", instance: .own, epoch: 1, ranges: [2...2])])
+            await doubtful.link.deliver([self.message("sc/$linkspan/repair", RepairMessage.json(asked))])
+            let answered = RepairedMessage(channel: "a", header: .test(sequence: 2), data: ByteBuffer(string: "2"))
+            #expect(self.repair(in: proven.link.takeWork(upTo: 10)) == [.answer(sender: .own, [answered])])
+            #expect(self.repair(in: doubtful.link.takeWork(upTo: 10)).isEmpty)
+            #expect(host.host.statuses.allSatisfy { $0.egress.isBalanced && $0.ingress.isBalanced })
+        }
+    }
+
+    @Test func `without an upstream of its own a gap is asked for through another bridge of the channel`() async throws
+    {
+        let (one, two) = (uniqueUpstream() + "-1", uniqueUpstream() + "-2")
+        try await HostUnderTest(self.twoBridges(one, two), upstream: two).running { host in
             let run = try await host.connected()
             _ = run.link.takeWork(upTo: 10)
             host.host.noteGaps([self.gap(2...2)], of: BridgeIndex(0))

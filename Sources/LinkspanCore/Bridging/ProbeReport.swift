@@ -72,6 +72,11 @@ extension ProbeTable {
         peer.settings.judge(peer.heardAt, at: now)
     }
 
+    /// Both directions, as far as the bridge has them; a repair request needs the way out also of a rule that only receives.
+    func directions(at now: NIODeadline) -> [ProbeState] {
+        [self.egressState(at: now)] + (self.abilities.receives ? [self.ingressState(at: now)] : [])
+    }
+
     private func egressState(at now: NIODeadline) -> ProbeState {
         let proof = [self.lastReturn, self.lastEchoed, self.isOnlyAnswered ? self.lastAnswer : nil]
         return self.state(proof, isProvable: self.mayReturn || self.isOnlyAnswered, at: now)

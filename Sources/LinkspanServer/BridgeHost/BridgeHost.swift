@@ -51,7 +51,11 @@ public final class BridgeHost: BridgePlane, Service {
         self.logger = logger
         self.drainLimit = drainLimit
         for runner in self.runners {
-            runner.detours.withLock { $0 = { [weak self] in self?.detour($0, around: $1) } }
+            runner.ways.withLock {
+                $0 = RepairWays(
+                    ask: { [weak self] in self?.ask($0, for: $1) },
+                    answer: { [weak self] in self?.answer($0, heardBy: $1) })
+            }
         }
     }
 
@@ -128,13 +132,6 @@ public final class BridgeHost: BridgePlane, Service {
 
     public func channelsQuiet(_ marks: [SequenceMark], on bridge: BridgeIndex) {
         self.runners[bridge.value].channelsQuiet(marks)
-    }
-
-    /// Asks through the bridges that carry the same channels, when the one that named the gap has no upstream at the moment.
-    private func detour(_ request: RepairRequest, around bridge: BridgeIndex) {
-        for runner in self.runners where runner.plan.index != bridge {
-            if let share = runner.share(of: request) { _ = runner.ask(share) }
-        }
     }
 
     // MARK: Service

@@ -137,10 +137,11 @@ extension BridgeRunner {
 
     /// - Returns: messages that were sent again, for the owners.
     func heardRepair(_ payload: ByteBuffer) -> [IngressEnvelope] {
-        guard let repair = self.plan.rule.repair else { return [] }
+        guard self.plan.rule.repair != nil else { return [] }
         switch RepairMessage(payload) {
         case .request(let request) where request.sender == self.hopGuard.instance:
-            self.answer(request, lifetime: repair.window)
+            guard request.requester != self.hopGuard.instance else { return [] }
+            self.ways.withLock { $0 }?.answer(request, self.plan.index)
             return []
         case .request(let request):
             let now = self.clock.now()
@@ -163,8 +164,9 @@ extension BridgeRunner {
         return IngressEnvelope(Envelope(channel: message.channel, data: data, header: header))
     }
 
-    private func answer(_ request: RepairRequest, lifetime: Duration) {
-        guard let name = self.plan.controlName(.repair), request.requester != self.hopGuard.instance else { return }
+    /// Sends again what is remembered of a request, as far as there is room and the requester has not had its share.
+    func answer(_ request: RepairRequest) {
+        guard let name = self.plan.controlName(.repair), let lifetime = self.plan.rule.repair?.window else { return }
         let now = self.clock.now()
         let room = self.egress.withLock { $0.link.state == .up ? $0.own.room : 0 }
         // JSON takes more than memory: identities are written out.
@@ -207,7 +209,8 @@ extension BridgeRunner {
             let requests = state.desk?.takeDue(at: now, using: &random) ?? []
             return (requests, state.desk?.nextDue)
         }
-        for request in requests where !self.ask(request) { self.detours.withLock { $0 }?(request, self.plan.index) }
+        let ways = requests.isEmpty ? nil : self.ways.withLock { $0 }
+        for request in requests { ways?.ask(request, self.plan.index) }
         if self.egress.withLock({ !$0.isStopped }) { self.scheduleRepair(at: next) }
     }
 

@@ -21,8 +21,8 @@ final class BridgeRunner: Sendable {
     let egress: Mutex<EgressState>
     let ingress: Mutex<IngressState>
     let gaps: Mutex<GapState>
-    /// Asks for repair through another bridge than the one with the given index; see ``BridgeHost``.
-    let detours = Mutex<(@Sendable (RepairRequest, BridgeIndex) -> Void)?>(nil)
+    /// Finds the bridges for repair; set once, by ``BridgeHost``.
+    let ways = Mutex<RepairWays?>(nil)
     let codec: EnvelopeCodec
 
     init(
