@@ -189,6 +189,22 @@ public final class LinkspanServer: Service {
         try certificate.reload(files ?? own)
     }
 
+    /// Decides by these permissions and hooks from now on, about the clients that are connected as well; what they have subscribed to stays.
+    ///
+    /// Services whose settings are the same as before keep their counts and connections; what others have been asked they still answer. Has no effect unless the
+    /// server runs. One call at a time.
+    /// - Throws: `GlobError` for a procedure or channel that is no pattern; all is then as it was.
+    public func reload(permissions: [PermissionRule], hooks settings: [HookSettings]) async throws {
+        guard let old = self.state.withLock({ $0.hooks }) else { return }
+        let permissions = try Permissions(permissions)
+        let hooks = try await Hooks(settings, keeping: old, logger: self.logger)
+        let program = Program(hooks.extending(self.application), permissions: permissions)
+        self.state.withLock { $0.hooks = hooks }
+        for inbox in self.inboxes where inbox.isAttached {
+            await inbox.ask(default: ()) { $0.take(program) }
+        }
+    }
+
     /// When the certificate that new clients are shown ends, in seconds since 1970; nil without one from files.
     public var certificateEnds: Int64? { self.state.withLock { $0.certificate }?.ends }
 
@@ -293,7 +309,7 @@ public final class LinkspanServer: Service {
         self.state.withLock { $0.hooks = hooks }
         return ServerContext(
             settings: self.settings, tokens: self.tokens, permissions: permissions,
-            application: hooks.extending(self.application), connectionEvents: self.connectionEvents,
+            application: self.application, hooks: hooks, connectionEvents: self.connectionEvents,
             exchange: self.exchange,
             instance: self.instance, epoch: WallClock.milliseconds(), bridgePlane: bridgePlane,
             health: { self.health }, inboxes: self.inboxes, counters: self.loopCounters, congestion: self.congestion)

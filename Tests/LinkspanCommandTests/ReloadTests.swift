@@ -33,7 +33,7 @@ struct ReloadTests {
 
         try self.place(self.certificates.untrusted)
         try self.folder.write(Self.key("b"), to: "jwt")
-        try await self.hangUp(serve, until: "Keys and certificates are read again")
+        try await self.hangUp(serve, until: "Keys, permissions, hooks and certificates are read again")
         try await self.expectPublish(trusting: self.certificates.otherAuthority, as: .status(0))
         // What the old key signed is refused now.
         try await self.expectPublish(trusting: self.certificates.otherAuthority, token: oldToken, as: .status(77))
@@ -48,10 +48,12 @@ struct ReloadTests {
         try await self.expectPublish(trusting: self.certificates.otherAuthority, as: .status(0))
 
         let text = String(decoding: try Data(contentsOf: URL(filePath: self.file)), as: UTF8.self)
-        let rule = "{ channels: \"**\", subscribe: everyone, publish: everyone }"
-        try self.folder.write("\(text)\npermissions: [ \(rule) ]\n", to: "bridges.yaml")
+        let rule = "{ channels: \"**\", subscribe: everyone, publish: nobody }"
+        let broker = "{ other: { type: mqtt, urls: \"mqtt://127.0.0.1:1\" } }"
+        try self.folder.write("\(text)\npermissions: [ \(rule) ]\nbrokers: \(broker)\n", to: "bridges.yaml")
         try await self.hangUp(serve, until: "Some changes need a restart")
-        #expect(serve.errors.events.contains { $0.contains("changes=permissions") })
+        #expect(serve.errors.events.contains { $0.contains("changes=brokers") })
+        try await self.expectPublish(trusting: self.certificates.otherAuthority, as: .status(77))
         #expect(try await serve.stop(within: .seconds(60)) == .status(0))
     }
 

@@ -9,7 +9,7 @@ struct ServeCommand: AsyncParsableCommand {
         commandName: "serve", abstract: "Serve clients and run the bridges.",
         discussion: """
             Starts and serves also when no broker is reachable. SIGTERM and SIGINT end it in order;
-            SIGHUP reads the keys and certificates of the configuration again.
+            SIGHUP reads the keys, permissions, hooks and certificates of the configuration again.
             Exit status 71 when it cannot listen, 73 when a disk buffer cannot be used, 78 when the configuration is wrong.
             """)
 

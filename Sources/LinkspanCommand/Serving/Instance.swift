@@ -20,7 +20,7 @@ struct Instance {
     /// Longest orderly stop; what is still busy then is cancelled.
     private static let shutdownLimit = Duration.seconds(15)
 
-    /// Runs until SIGTERM or SIGINT; SIGHUP reads keys and certificates again.
+    /// Runs until SIGTERM or SIGINT; SIGHUP reads keys, permissions, hooks and certificates again.
     ///
     /// - Parameter listening: called once, with the port that clients reach.
     /// - Throws: ``ListenError`` when the client port cannot be opened, ``OperatorListenError`` when the operator port cannot.

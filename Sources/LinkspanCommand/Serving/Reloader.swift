@@ -7,7 +7,7 @@ internal import ServiceLifecycle
 internal import Synchronization
 internal import UnixSignals
 
-/// Takes up new keys and certificates while the server runs: all of them on SIGHUP, a certificate also when its files change.
+/// Takes up new keys, permissions, hooks and certificates while the server runs: all of them on SIGHUP, a certificate also when its files change.
 struct Reloader: Service {
     let server: LinkspanServer
     /// What the instance was started with.
@@ -49,10 +49,16 @@ struct Reloader: Service {
             self.failed("Keys for tokens are not taken, the old ones stay", "\(error)")
             isDone = false
         }
+        do {
+            try await self.server.reload(permissions: new.server.permissions, hooks: new.server.hooks)
+        } catch {
+            self.failed("Permissions and hooks are not taken, the old ones stay", "\(error)")
+            isDone = false
+        }
         if !self.reloadCertificate(new.server.certificate) { isDone = false }
         guard isDone else { return self.counts.failed() }
         self.counts.succeeded()
-        self.logger.notice("Keys and certificates are read again")
+        self.logger.notice("Keys, permissions, hooks and certificates are read again")
         let rest = Self.changesForRestart(from: self.settings, to: new)
         if !rest.isEmpty {
             self.logger.notice(
@@ -95,8 +101,6 @@ struct Reloader: Service {
         var changes: [String] = []
         if old.instance != new.instance { changes.append("instance") }
         if self.rest(of: old.server, with: new.server) != new.server { changes.append("server") }
-        if old.server.permissions != new.server.permissions { changes.append("permissions") }
-        if old.server.hooks != new.server.hooks { changes.append("hooks") }
         if old.upstreams != new.upstreams { changes.append("brokers") }
         if old.bridges != new.bridges { changes.append("bridges") }
         return changes

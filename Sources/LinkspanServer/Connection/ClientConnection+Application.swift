@@ -8,13 +8,29 @@ extension ClientConnection {
     // MARK: What came for the application
 
     func startSession(_ head: RequestHead, id: SocketID) {
-        guard let application = self.server.application else { return }
+        self.makeSession(ClientRequest(head), id: id)
+        if self.session != nil { self.tell { .opened($0) } }
+    }
+
+    /// A connection that was opened before there was anybody to ask is made known to it; what request opened it is forgotten by then.
+    func programChanged() {
+        self.decisions = nil
+        guard self.session == nil, self.stage == .open, let machine = self.machine else { return }
+        self.makeSession(ClientRequest(path: self.listener.path, query: nil, fields: []), id: machine.socketID)
+        let claims = self.identity?.claims
+        self.session?.update { snapshot in
+            snapshot.isOpen = machine.phase == .open
+            snapshot.claims = claims
+        }
+    }
+
+    private func makeSession(_ request: ClientRequest, id: SocketID) {
+        guard let application = self.program.application else { return }
         let session = ClientSession(
-            id: id.description, request: ClientRequest(head), remoteAddress: self.context?.remoteAddress,
+            id: id.description, request: request, remoteAddress: self.context?.remoteAddress,
             context: self.server, address: self.address, workLimit: application.workLimit)
         session.update { $0.dialect = self.machine?.liveness.dialect }
         self.session = session
-        self.tell { .opened($0) }
     }
 
     var address: ConnectionAddress {
@@ -24,7 +40,7 @@ extension ClientConnection {
     func tell(_ event: (ClientSocket) -> ConnectionEvent) {
         guard let session = self.session else { return }
         let event = event(ClientSocket(session))
-        self.server.application?.onConnectionEvent?(event)
+        self.program.application?.onConnectionEvent?(event)
         self.server.connectionEvents.tell(event)
     }
 
@@ -36,7 +52,7 @@ extension ClientConnection {
 
     func eventReceived(_ name: StringSlice, data: Range<Int>?, callID: CallID?, text: UnsafeRawBufferPointer) {
         // Nobody to tell: clients expect no answer then.
-        guard let application = self.server.application, let session = self.session else { return }
+        guard let application = self.program.application, let session = self.session else { return }
         let name = name.string(in: text.bytes)
         let admitsBoth = self.machine?.liveness.dialect != .v2
         guard let handler = application.handler(of: name, isCall: callID != nil, admitsBoth: admitsBoth) else { return }

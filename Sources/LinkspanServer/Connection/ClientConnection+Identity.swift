@@ -40,7 +40,7 @@ extension ClientConnection {
 
     func judgeToken(_ token: JSONValue?, for purpose: TokenPurpose, text: UnsafeRawBufferPointer) {
         let outcome = self.judge(token, for: purpose, text)
-        if case .handshake = purpose, self.server.middleware.asksHandshake,
+        if case .handshake = purpose, self.program.middleware.asksHandshake,
             self.askAboutHandshake(token, outcome, for: purpose, text: text)
         {
             return
@@ -52,7 +52,7 @@ extension ClientConnection {
     func handshakeAdmitted(
         _ token: JSONValue?, _ outcome: TokenOutcome, for purpose: TokenPurpose, text: UnsafeRawBufferPointer
     ) {
-        if self.server.middleware.asksToken, self.askAboutToken(token, outcome, for: purpose, text: text) { return }
+        if self.program.middleware.asksToken, self.askAboutToken(token, outcome, for: purpose, text: text) { return }
         self.tokenSettled(outcome, for: purpose, text: text)
     }
 
@@ -151,7 +151,7 @@ extension ClientConnection {
         let isAllowed = self.withName(channel, in: text) { name in
             if self.decisions == nil { self.decisions = ChannelDecisions() }
             return self.decisions?.allows(
-                action, name, permissions: self.server.permissions, claims: self.identity?.claims) ?? false
+                action, name, permissions: self.program.permissions, claims: self.identity?.claims) ?? false
         }
         if isAllowed { return true }
         switch action {

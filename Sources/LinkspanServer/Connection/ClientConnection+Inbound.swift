@@ -136,7 +136,7 @@ extension ClientConnection {
 
     private func messageReceived(_ kind: WebSocketMessageKind, _ text: UnsafeRawBufferPointer) {
         guard self.stage == .open else { return }
-        if self.server.middleware.asksMessage, self.askAboutMessage(kind, text) { return }
+        if self.program.middleware.asksMessage, self.askAboutMessage(kind, text) { return }
         self.messageAdmitted(kind, text)
     }
 

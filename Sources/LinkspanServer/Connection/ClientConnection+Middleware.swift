@@ -45,7 +45,7 @@ extension ClientConnection {
 
     func askAbout(_ upgrade: Upgrade) {
         let (request, address) = (ClientRequest(upgrade.head), self.context?.remoteAddress)
-        let middleware = self.server.middleware.middleware
+        let middleware = self.program.middleware.middleware
         self.ask(.upgrade(upgrade), UnsafeRawBufferPointer(start: nil, count: 0)) {
             try await middleware.handshake?(.handshakeWS(request: request, remoteAddress: address)) ?? .allow
         }
@@ -62,7 +62,7 @@ extension ClientConnection {
             guard let text = String(validating: bytes, as: UTF8.self) else { return false }
             message = .text(text)
         }
-        let middleware = self.server.middleware.middleware
+        let middleware = self.program.middleware.middleware
         self.ask(.message(kind), bytes) {
             let action = RawAction(socket: ClientSocket(session), message: message)
             return MiddlewareDecision(raw: try await middleware.inboundRaw?(action) ?? .allow)
@@ -80,7 +80,7 @@ extension ClientConnection {
         var shown = HandshakeToken(signed: token?.string?.string(in: text.bytes))
         if case .accepted(let claims) = outcome { shown.claims = claims }
         if case .failed(let error, _) = verdict { shown.error = error }
-        let middleware = self.server.middleware.middleware
+        let middleware = self.program.middleware.middleware
         self.ask(.handshake(token, outcome, purpose), text) { [shown] in
             try await middleware.handshake?(.handshakeSC(socket: ClientSocket(session), token: shown)) ?? .allow
         }
@@ -101,15 +101,15 @@ extension ClientConnection {
     func isAdmitted(
         _ action: ConnectionAction, _ channel: StringSlice, _ use: ChannelAction, text: UnsafeRawBufferPointer
     ) -> Bool {
-        if self.server.hasPermissions, !self.mayUse(channel, for: use, callID: action.callID, text: text) {
+        if self.program.hasPermissions, !self.mayUse(channel, for: use, callID: action.callID, text: text) {
             return false
         }
         // Before anything is copied: most servers have permissions and no middleware.
-        guard use == .publish ? self.server.middleware.asksPublish : self.server.middleware.asksSubscribe else {
+        guard use == .publish ? self.program.middleware.asksPublish : self.program.middleware.asksSubscribe else {
             return true
         }
-        if self.server.middleware.limitsChannels,
-            !self.server.middleware.middleware.concerns(channel.string(in: text.bytes))
+        if self.program.middleware.limitsChannels,
+            !self.program.middleware.middleware.concerns(channel.string(in: text.bytes))
         {
             return true
         }
@@ -119,7 +119,7 @@ extension ClientConnection {
     func askAbout(_ action: ConnectionAction, text: UnsafeRawBufferPointer) -> Bool {
         guard let session = self.session, let kind = Self.kind(of: action, in: text) else { return false }
         let type = InboundAction(socket: ClientSocket(session), kind: kind, tokenExpired: nil).type
-        guard self.server.middleware.asks(about: type) else { return false }
+        guard self.program.middleware.asks(about: type) else { return false }
         self.ask(.action(action, type), text, session, kind)
         return true
     }
@@ -145,7 +145,7 @@ extension ClientConnection {
         _ subject: OpenQuestion.Subject, _ text: UnsafeRawBufferPointer, _ session: ClientSession,
         _ kind: InboundAction.Kind
     ) {
-        let middleware = self.server.middleware.middleware
+        let middleware = self.program.middleware.middleware
         let expired = self.tokenEnded.map(ProtocolError.tokenExpiredInSession)
         self.ask(subject, text) {
             let action = InboundAction(socket: ClientSocket(session), kind: kind, tokenExpired: expired)
@@ -170,7 +170,7 @@ extension ClientConnection {
             }
             address.post { $0.decided(number, decision) }
         }
-        let deadline = self.loop.turn.now + self.server.middleware.timeLimit
+        let deadline = self.loop.turn.now + self.program.middleware.timeLimit
         self.question = OpenQuestion(number: number, subject: subject, deadline: deadline, task: task)
         self.pauseReading(.decision)
         self.reschedule()
@@ -276,7 +276,7 @@ extension ClientConnection {
     private func mayStillUse(
         _ channel: StringSlice, for use: ChannelAction, callID: CallID?, text: UnsafeRawBufferPointer
     ) -> Bool {
-        !self.server.hasPermissions || self.mayUse(channel, for: use, callID: callID, text: text)
+        !self.program.hasPermissions || self.mayUse(channel, for: use, callID: callID, text: text)
     }
 
     private func block(_ subject: OpenQuestion.Subject, _ error: (any Error)?, _ text: UnsafeRawBufferPointer) {

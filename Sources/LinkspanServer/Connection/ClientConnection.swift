@@ -25,6 +25,7 @@ final class ClientConnection: ChannelInboundHandler {
     let loop: ServerLoop
     let listener: ListenerContext
     var server: ServerContext { self.loop.context }
+    var program: Program { self.loop.program }
     @exclusivity(unchecked) private(set) var slot = -1
     @exclusivity(unchecked) var stage = Stage.request
     var context: ChannelHandlerContext?
@@ -174,7 +175,7 @@ final class ClientConnection: ChannelInboundHandler {
             self.refuse(.full)
         case .upgrade(let key, let subprotocol, let compression):
             let upgrade = Upgrade(head: head, key: key, subprotocol: subprotocol, compression: compression)
-            if self.server.middleware.asksUpgrade { return self.askAbout(upgrade) }
+            if self.program.middleware.asksUpgrade { return self.askAbout(upgrade) }
             self.open(upgrade)
         }
     }
@@ -211,10 +212,10 @@ final class ClientConnection: ChannelInboundHandler {
         switch action {
         case .nothing: break
         case .publish(let channel, let data, let callID):
-            if self.server.checksPublishes, !self.isAdmitted(action, channel, .publish, text: text) { break }
+            if self.program.checksPublishes, !self.isAdmitted(action, channel, .publish, text: text) { break }
             self.publish(channel, data: data, callID: callID, text: text)
         case .subscribe(let channel, let data, let callID, let joinsAnswer):
-            if self.server.checksSubscriptions, !self.isAdmitted(action, channel, .subscribe, text: text) { break }
+            if self.program.checksSubscriptions, !self.isAdmitted(action, channel, .subscribe, text: text) { break }
             self.subscribe(channel, data: data, callID: callID, joinsAnswer: joinsAnswer, text: text)
         case .unsubscribe(let channel, let callID):
             let existed = self.withName(channel, in: text) { self.loop.shard.unsubscribe(self, from: $0) }
@@ -226,7 +227,7 @@ final class ClientConnection: ChannelInboundHandler {
         case .deauthenticate:
             self.forgetToken()
         case .event(let name, let data, let callID):
-            if self.server.middleware.asksEvent, self.askAbout(action, text: text) { break }
+            if self.program.middleware.asksEvent, self.askAbout(action, text: text) { break }
             self.eventReceived(name, data: data, callID: callID, text: text)
         case .response(let callID, let data, let error):
             self.responseReceived(callID, data: data, error: error, text: text)

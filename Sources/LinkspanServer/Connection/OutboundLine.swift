@@ -19,7 +19,8 @@ struct OutboundLine {
         let number: UInt64
         let delivery: Delivery
         let deadline: NIODeadline
-        let task: Task<Void, Never>
+        /// Nil when nobody is asked.
+        let task: Task<Void, Never>?
     }
 
     private var waiting = CircularBuffer<Delivery>()
@@ -43,7 +44,7 @@ struct OutboundLine {
     }
 
     /// Asks about the next one, unless an answer is due or nothing waits.
-    mutating func askNext(deadline: NIODeadline, _ ask: (UInt64, Delivery) -> Task<Void, Never>) {
+    mutating func askNext(deadline: NIODeadline, _ ask: (UInt64, Delivery) -> Task<Void, Never>?) {
         guard self.question == nil, let delivery = self.waiting.popFirst() else { return }
         self.count += 1
         let task = ask(self.count, delivery)
@@ -101,14 +102,16 @@ extension ClientConnection {
 
     private func askAboutNext() {
         guard let session = self.session else { return }
-        let (gate, address) = (self.server.middleware, self.address)
+        let (gate, address) = (self.server.outbound, self.address)
         self.outboundLine?.askNext(deadline: .now() + gate.timeLimit) { number, delivery in
+            // Those that are not asked about keep their place in the line all the same.
+            guard gate.middleware.concerns(delivery.channel.string) else {
+                address.post { $0.decidedToSend(number, .allow) }
+                return nil
+            }
             let action = OutboundAction(
                 socket: ClientSocket(session), channel: delivery.channel, data: delivery.data)
-            // Those that are not asked about keep their place in the line all the same.
-            let isAsked = gate.middleware.concerns(delivery.channel.string)
             return Task {
-                guard isAsked else { return address.post { $0.decidedToSend(number, .allow) } }
                 let decision: MiddlewareDecision
                 do {
                     decision = try await gate.middleware.outbound?(action) ?? .allow
@@ -129,7 +132,7 @@ extension ClientConnection {
         case .replace(let data): self.send(delivery.channel, data)
         case .block: self.loop.counters.deliveriesBlocked.add(1)
         case .late:
-            question.task.cancel()
+            question.task?.cancel()
             self.loop.counters.decisionsTimedOut.add(1)
             self.loop.counters.deliveriesBlocked.add(1)
         }
@@ -150,7 +153,7 @@ extension ClientConnection {
     }
 
     func forgetOutboundLine() {
-        self.outboundLine?.question?.task.cancel()
+        self.outboundLine?.question?.task?.cancel()
         self.outboundLine = nil
     }
 }

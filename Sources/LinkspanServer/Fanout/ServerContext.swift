@@ -13,19 +13,14 @@ final class ServerContext: Sendable {
     let minBin: MinBinCodec
     /// Of all listeners, each once; ``FrameForm/compression`` counts in it.
     let compressions: [CompressionSettings]
-    /// Nil for a server that only routes publishes.
-    let application: Application?
-    let middleware: MiddlewareGate
+    /// By what its loops decide at first.
+    let program: Program
+    /// What the program decides about what subscribers are sent.
+    let outbound: MiddlewareGate
     let connectionEvents: ConnectionEventHub
     /// For clients of the application.
     let exchange: Exchange
     let tokens: TokenJudge
-    let permissions: Permissions
-    /// Whether clients have to be asked about at all.
-    let hasPermissions: Bool
-    /// Whether a publish, or a subscription, of a client is anybody's decision.
-    let checksPublishes: Bool
-    let checksSubscriptions: Bool
     let instance: InstanceID
     /// `[instance]`, made once: the hops of every message that enters here.
     let ownHops: [InstanceID]
@@ -49,8 +44,8 @@ final class ServerContext: Sendable {
 
     init(
         settings: ServerSettings, tokens: TokenJudge = TokenJudge(), permissions: Permissions = .none,
-        application: Application? = nil, connectionEvents: ConnectionEventHub = ConnectionEventHub(),
-        exchange: Exchange? = nil,
+        application: Application? = nil, hooks: Hooks? = nil,
+        connectionEvents: ConnectionEventHub = ConnectionEventHub(), exchange: Exchange? = nil,
         instance: InstanceID, epoch: UInt64, bridgePlane: (any BridgePlane)?,
         health: @escaping @Sendable () -> HealthReport,
         inboxes: [LoopInbox], counters: [LoopCounters], congestion: Congestion
@@ -60,18 +55,13 @@ final class ServerContext: Sendable {
         self.upgradeRules = UpgradeRules(settings: settings)
         self.decoder = ClientDecoder(
             limits: DecodingLimits(depth: settings.limits.jsonDepth, batchElements: settings.limits.batchElements))
-        self.application = application
-        let middleware = MiddlewareGate(application?.middleware ?? Middleware())
-        self.middleware = middleware
+        self.program = Program(hooks?.extending(application) ?? application, permissions: permissions)
+        self.outbound = MiddlewareGate(application?.middleware ?? Middleware())
         self.connectionEvents = connectionEvents
         self.exchange =
             exchange
             ?? Exchange(broker: Broker(inboxes: inboxes, depth: settings.limits.jsonDepth), inboxes: inboxes)
         self.tokens = tokens
-        self.permissions = permissions
-        self.hasPermissions = !permissions.isEmpty
-        self.checksPublishes = !permissions.isEmpty || middleware.asksPublish
-        self.checksSubscriptions = !permissions.isEmpty || middleware.asksSubscribe
         self.minBin = MinBinCodec(settings: settings)
         self.compressions = settings.compressions
         self.instance = instance

@@ -16,6 +16,7 @@ final class ServerLoop {
     let owner: ChannelOwner
     let turn: Turn
     let inbox: LoopInbox
+    @exclusivity(unchecked) private(set) var program: Program
     @exclusivity(unchecked) private var outboxes: ContiguousArray<OwnerBatch?>
     @exclusivity(unchecked) private var hasOutgoing = false
     @exclusivity(unchecked) private var isTurnScheduled = false
@@ -34,6 +35,7 @@ final class ServerLoop {
         self.index = index
         self.eventLoop = eventLoop
         self.inbox = context.inboxes[index]
+        self.program = context.program
         self.turn = Turn(loops: context.loopCount, now: .now(), wallClock: WallClock.milliseconds())
         self.shard = Shard(context: context, loop: index, eventLoop: eventLoop)
         self.owner = ChannelOwner(context: context, loop: index)
@@ -46,6 +48,12 @@ final class ServerLoop {
     }
 
     var counters: LoopCounters { self.context.counters[self.index] }
+
+    /// Decides by `program` from now on; questions that are under way are still theirs who were asked.
+    func take(_ program: Program) {
+        self.program = program
+        self.shard.forEachConnection { $0.programChanged() }
+    }
 
     func stop() {
         self.upkeep?.cancel()

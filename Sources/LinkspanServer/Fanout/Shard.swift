@@ -182,7 +182,7 @@ final class Shard {
     /// A connection subscribes to nothing before its first message has shown its codec.
     private func members(_ connection: ClientConnection) -> FormMembers {
         // What middleware decides about is written for each client by itself, in whatever it reads.
-        let form = self.context.middleware.asksDelivery ? .plain : connection.form
+        let form = self.context.outbound.asksDelivery ? .plain : connection.form
         return self.members[Int(form.index)]
     }
 
@@ -212,7 +212,7 @@ final class Shard {
         // The last subscriber may have left while the frames were under way.
         let members = self.members[Int(channel.form.index)]
         guard members.names.isCurrent(Int(channel.number), generation: channel.generation) else { return }
-        if self.context.middleware.asksDelivery {
+        if self.context.outbound.asksDelivery {
             return self.askToDeliver(members, Int(channel.number), block: block, start: start, count: count)
         }
         var subscribers = 0

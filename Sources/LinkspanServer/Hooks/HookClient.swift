@@ -31,7 +31,7 @@ final class HookClient: Sendable {
         var presumed: [HookFallback: Int] = [:]
     }
 
-    /// Opens no connection; to be followed by ``stop()``.
+    /// Opens no connection.
     /// - Throws: when the secret cannot sign.
     init(
         settings: HookSettings, logger: Logger,
@@ -68,6 +68,11 @@ final class HookClient: Sendable {
         // Attempts are counted, and their pace is ours.
         configuration.connectionPool.retryConnectionEstablishment = false
         return configuration
+    }
+
+    deinit {
+        // Nobody asks any more. The client insists on being shut down before it goes.
+        Task { [http = self.http] in try? await http.shutdown() }
     }
 
     /// Questions under way fail.

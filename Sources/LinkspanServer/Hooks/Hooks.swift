@@ -14,20 +14,17 @@ final class Hooks: Sendable {
     /// In the order of the settings.
     let hooks: [Hook]
 
-    /// Opens no connection; to be followed by ``stop()``.
+    /// Opens no connection.
+    /// - Parameter old: what is to be replaced; services with the same settings go on.
     /// - Throws: `GlobError` for a procedure or channel that is no pattern.
-    init(_ settings: [HookSettings], logger: Logger) async throws {
+    init(_ settings: [HookSettings], keeping old: Hooks? = nil, logger: Logger) async throws {
         let procedures = try settings.map { try $0.procedures.map(Glob.init) }
         let channels = try settings.map { try $0.channels.map(Glob.init) }
         var hooks: [Hook] = []
-        do {
-            for (index, settings) in settings.enumerated() {
-                let client = try await HookClient(settings: settings, logger: logger)
-                hooks.append(Hook(client: client, procedures: procedures[index], channels: channels[index]))
-            }
-        } catch {
-            for hook in hooks { await hook.client.stop() }
-            throw error
+        for (index, settings) in settings.enumerated() {
+            let known = old?.hooks.first { $0.client.settings == settings }?.client
+            let client = if let known { known } else { try await HookClient(settings: settings, logger: logger) }
+            hooks.append(Hook(client: client, procedures: procedures[index], channels: channels[index]))
         }
         self.hooks = hooks
     }
@@ -47,6 +44,7 @@ final class Hooks: Sendable {
         return application
     }
 
+    /// Ends questions under way. Without it services end with the last question that they were asked.
     func stop() async {
         for hook in self.hooks { await hook.client.stop() }
     }
