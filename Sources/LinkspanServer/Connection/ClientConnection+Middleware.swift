@@ -12,7 +12,7 @@ struct Upgrade {
     var compression: CompressionAgreement?
 }
 
-/// What the application has yet to decide about one connection.
+/// What the application, or another loop, has yet to say about one connection.
 struct OpenQuestion {
     enum Subject {
         case upgrade(Upgrade)
@@ -20,6 +20,8 @@ struct OpenQuestion {
         case handshake(JSONValue?, TokenOutcome, TokenPurpose)
         case token(TokenOutcome, TokenPurpose)
         case action(ConnectionAction, MiddlewareActionType)
+        /// Nobody's decision: an `unsubscribe` that waits for what the client has published before.
+        case departure(ConnectionAction)
     }
 
     /// Tells answers to this question from those to earlier ones.
@@ -124,6 +126,22 @@ extension ClientConnection {
         return true
     }
 
+    /// What a client publishes before it leaves a channel reaches it, as SocketCluster has it, which handles one packet after the other. Where another loop
+    /// owns the channel, leaving waits until that has handed on what it was given before.
+    ///
+    /// False when nothing can be on its way.
+    func awaitOwnCopies(_ action: ConnectionAction, of channel: StringSlice, text: UnsafeRawBufferPointer) -> Bool {
+        let name = ChannelName(channel.string(in: text.bytes))
+        guard self.loop.shard.isSubscribed(self, to: name), let owner = self.loop.foreignOwner(of: name) else {
+            return false
+        }
+        self.ask(.departure(action), text) {
+            await owner.untilTurnEnds()
+            return .allow
+        }
+        return true
+    }
+
     private static func kind(of action: ConnectionAction, in text: UnsafeRawBufferPointer) -> InboundAction.Kind? {
         func json(_ range: Range<Int>?) -> JSONText? { range.map { JSONText(alreadyValid: Array(text[$0])) } }
         switch action {
@@ -211,13 +229,11 @@ extension ClientConnection {
     private func goOn(
         _ subject: OpenQuestion.Subject, _ decision: MiddlewareDecision, _ text: UnsafeRawBufferPointer
     ) {
-        let error: (any Error)?
         switch decision.outcome {
-        case .allow, .replace, .replaceMessage: return self.admit(subject, decision, text)
-        case .block(let reason): error = reason
-        case .late: error = subject.type.lateError
+        case .allow, .replace, .replaceMessage: self.admit(subject, decision, text)
+        case .block(let reason): self.block(subject, reason, text)
+        case .late: self.block(subject, subject.type?.lateError, text)
         }
-        self.block(subject, error, text)
     }
 
     private func admit(
@@ -240,6 +256,8 @@ extension ClientConnection {
             }
             let changed = action.replacing(data: data?.utf8, in: text)
             changed.text.withUnsafeBytes { self.carryOut(changed.action, decision.answer, $0) }
+        case .departure(let action):
+            self.carryOut(action, nil, text)
         }
     }
 
@@ -266,8 +284,9 @@ extension ClientConnection {
             self.subscribe(channel, data: data, callID: callID, joinsAnswer: joinsAnswer, text: text)
         case .event(let name, let data, let callID):
             self.eventReceived(name, data: data, callID: callID, text: text)
-        case .nothing, .unsubscribe, .judgeToken, .deauthenticate, .answer, .answerTwice, .response, .close,
-            .answerAndClose:
+        case .unsubscribe(let channel, let callID):
+            self.unsubscribe(channel, callID: callID, text: text)
+        case .nothing, .judgeToken, .deauthenticate, .answer, .answerTwice, .response, .close, .answerAndClose:
             break
         }
     }
@@ -284,34 +303,39 @@ extension ClientConnection {
         switch subject {
         case .upgrade:
             self.loop.counters.handshakesBlocked.add(1)
-            let error = subject.type.refusalObject(error, dialect: dialect)
+            let error = MiddlewareActionType.handshakeWS.refusalObject(error, dialect: dialect)
             self.refuse(UpgradeRefusal(status: 401, reason: "Unauthorized", body: error.message))
         case .message:
             self.loop.counters.messagesBlocked.add(1)
         case .handshake(_, _, let purpose):
             self.loop.counters.handshakesBlocked.add(1)
-            let error = subject.type.refusalObject(error, dialect: dialect)
+            let error = MiddlewareActionType.handshakeSC.refusalObject(error, dialect: dialect)
             self.run(self.machine?.handshakeBlocked(error, callID: purpose.callID) ?? .nothing, text: text)
         case .token(_, let purpose):
             self.loop.counters.actionsBlocked.add(1)
-            let error = subject.type.refusalObject(error, dialect: dialect)
+            let error = MiddlewareActionType.authenticate.refusalObject(error, dialect: dialect)
             self.tokenSettled(.blocked(error), for: purpose, text: text)
         case .action(let action, let type):
             self.loop.counters.actionsBlocked.add(1)
             guard let callID = action.callID else { return }
             self.answer(ErrorAnswer.packet(for: type.refusal(error, dialect: dialect), callID: callID))
+        case .departure(let action):
+            // The other loop is too busy to say so; whoever wants to leave leaves.
+            self.carryOut(action, nil, text)
         }
     }
 }
 
 extension OpenQuestion.Subject {
-    fileprivate var type: MiddlewareActionType {
+    /// Nil for what is nobody's decision.
+    fileprivate var type: MiddlewareActionType? {
         switch self {
         case .upgrade: .handshakeWS
         case .message: .message
         case .handshake: .handshakeSC
         case .token: .authenticate
         case .action(_, let type): type
+        case .departure: nil
         }
     }
 }

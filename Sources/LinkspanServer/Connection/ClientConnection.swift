@@ -69,6 +69,8 @@ final class ClientConnection: ChannelInboundHandler {
     var rateEnds = NIODeadline.distantFuture
     /// The full bridges, as bits, that it waits for.
     var blockedBy: UInt64 = 0
+    /// Whether copies of what it published may be on their way here from the owners of their channels.
+    @exclusivity(unchecked) var hasPublished = false
     /// Publishes whose answers wait for bridges.
     var openReceipts = 0
 
@@ -218,10 +220,8 @@ final class ClientConnection: ChannelInboundHandler {
             if self.program.checksSubscriptions, !self.isAdmitted(action, channel, .subscribe, text: text) { break }
             self.subscribe(channel, data: data, callID: callID, joinsAnswer: joinsAnswer, text: text)
         case .unsubscribe(let channel, let callID):
-            let existed = self.withName(channel, in: text) { self.loop.shard.unsubscribe(self, from: $0) }
-            if existed, self.session != nil { self.tellUnsubscribed(channel, text: text) }
-            let answer = self.machine?.unsubscribed(existed: existed, channel: channel, callID: callID, in: text.bytes)
-            self.run(answer ?? .nothing, text: text)
+            if self.hasPublished, self.awaitOwnCopies(action, of: channel, text: text) { break }
+            self.unsubscribe(channel, callID: callID, text: text)
         case .judgeToken(let token, let purpose):
             self.judgeToken(token, for: purpose, text: text)
         case .deauthenticate:
@@ -253,6 +253,7 @@ final class ClientConnection: ChannelInboundHandler {
             self.withName(channel, in: text) { self.loop.publish($0, data: data) }
             self.succeed(callID)
         }
+        self.hasPublished = true
         self.loop.counters.publishesReceived.add(1)
         if self.rate != nil { self.applyRate() }
         if self.server.congestion.isCongested { self.applyCongestion() }
@@ -266,6 +267,13 @@ final class ClientConnection: ChannelInboundHandler {
         self.machine?.subscribed(isNew: isNew)
         if isNew, self.session != nil { self.tellSubscribed(channel, data: data, text: text) }
         joinsAnswer ? self.joinAnswer(callID) : self.succeed(callID)
+    }
+
+    func unsubscribe(_ channel: StringSlice, callID: CallID?, text: UnsafeRawBufferPointer) {
+        let existed = self.withName(channel, in: text) { self.loop.shard.unsubscribe(self, from: $0) }
+        if existed, self.session != nil { self.tellUnsubscribed(channel, text: text) }
+        let answer = self.machine?.unsubscribed(existed: existed, channel: channel, callID: callID, in: text.bytes)
+        self.run(answer ?? .nothing, text: text)
     }
 
     private func noticeHandshake() {

@@ -10,6 +10,14 @@ extension LoopInbox {
             self.post(.control { loop in question.answer(body(loop)) })
         }
     }
+
+    /// Returns when the loop has handed on what it was given before, or has ended.
+    func untilTurnEnds() async {
+        await withCheckedContinuation { continuation in
+            let question = LoopQuestion(continuation, fallback: ())
+            self.post(.control { loop in loop.afterTurn { question.answer(()) } })
+        }
+    }
 }
 
 /// A continuation that is answered when it is forgotten, at the latest.

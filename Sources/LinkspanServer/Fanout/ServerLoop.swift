@@ -126,6 +126,22 @@ final class ServerLoop {
         }
     }
 
+    /// The loop that owns a channel, given what this turn has for it so far; nil when it is this one.
+    func foreignOwner(of channel: ChannelName) -> LoopInbox? {
+        var name = channel.string
+        let hash = name.withUTF8 { NameTable.Hash(UnsafeRawBufferPointer($0)) }
+        let owner = hash.owner(among: self.context.loopCount)
+        guard owner != self.index else { return nil }
+        self.postRequests()
+        return self.context.inboxes[owner]
+    }
+
+    /// Runs `body` when this turn has handed on all that it has.
+    func afterTurn(_ body: @escaping @Sendable () -> Void) {
+        self.touch()
+        self.eventLoop.execute(body)
+    }
+
     /// Hands on what has gathered for a channel of this loop's owner: messages that came before a subscription do not belong to it, and those
     /// that came before its end do.
     func settle(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash) {

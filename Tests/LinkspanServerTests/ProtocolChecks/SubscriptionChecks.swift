@@ -131,6 +131,32 @@ import Testing
         }
     }
 
+    @Test(arguments: [ProtocolChoice.v1, .v2], [true, false])
+    func `25: a client gets what it published before it left a channel, whichever loop owns that, and nothing after`(
+        choice: ProtocolChoice, isBatch: Bool
+    ) async throws {
+        try await withServer({ settings in
+            settings.protocolChoice = choice
+            settings.eventLoops = 4
+        }) { _, address in
+            let (client, other) = (try await RawClient.ready(address), try await RawClient.ready(address))
+            for number in 0..<16 {
+                let channel = "c\(number)"
+                try await other.subscribe(channel)
+                try await client.subscribe(channel)
+                let packets = [
+                    RawClient.publish(channel, "1"), ##"{"event":"#unsubscribe","data":"\##(channel)","cid":5}"##,
+                    RawClient.publish(channel, "2"),
+                ]
+                try await client.send(all: isBatch ? ["[" + packets.joined(separator: ",") + "]"] : packets)
+                try await client.expects(RawClient.delivery(channel, "1"))
+                try await client.expects(#"{"rid":5}"#)
+                for data in ["1", "2"] { try await other.expects(RawClient.delivery(channel, data)) }
+            }
+            try await client.expectsNothing()
+        }
+    }
+
     @Test func `25: protocol 2 refuses to end what is no name`() async throws {
         try await withConversation(.v2) { client, _, _ in
             try await client.send(##"{"event":"#unsubscribe","data":{},"cid":2}"##)
