@@ -141,7 +141,7 @@ import Testing
     }
 
     @Test func `a request may come byte by byte`() async throws {
-        try await withServer { _, address in
+        try await withServer({ $0.timing.handshakeTimeout = .seconds(60) }) { _, address in
             let client = try await RawClient.connect(address)
             for byte in RawClient.request().utf8 { try await client.send(bytes: [byte]) }
             guard case .response(let response) = try await client.next("upgrade") else { return }
