@@ -1,7 +1,7 @@
 # Two commands are enough: `make run` and `make test`. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test integration lint format sanitize fuzz bench check clean
+.PHONY: help run build test integration chaos lint format sanitize fuzz bench check clean
 
 strict := --explicit-target-dependency-import-check error
 
@@ -14,6 +14,7 @@ help:
 	@echo "make integration  run the integration tests only"
 	@echo "make sanitize     run the tests that need no broker under the thread sanitizer"
 	@echo "make fuzz         feed the codec random bytes for a minute (SECONDS=... for longer)"
+	@echo "make chaos        let brokers, links and instances fail in every way, and write docs/chaos.md (a quarter of an hour; ONLY='broker killed')"
 	@echo "make bench        compare with the yardstick and other servers, and write docs/benchmarks.md (SHORT=1: two minutes)"
 	@echo "make lint         check the style"
 	@echo "make format       apply the style"
@@ -32,6 +33,9 @@ test:
 
 integration:
 	@Scripts/test.sh --filter IntegrationTests
+
+chaos:
+	@Scripts/chaos.sh "$(ONLY)"
 
 lint:
 	@Scripts/lint.sh

@@ -45,9 +45,10 @@ final class Instance: Sendable {
     /// - Parameters:
     ///   - fileBlocks: 1024 bytes each that a file of the process may have (`ulimit -f`).
     ///   - oldPort: of an instance that has ended and whose place this one takes.
+    ///   - wrapper: a program and its arguments that become the instance, such as one that changes what it sees of the machine.
     init(
         _ name: String, brokers: String = "", bridges: String = "", server: String = "", clients: String = "",
-        top: String = "", fileBlocks: Int? = nil, port oldPort: Int? = nil
+        top: String = "", fileBlocks: Int? = nil, port oldPort: Int? = nil, wrapper: [String] = []
     ) async throws {
         var configuration = InstanceConfiguration(
             name: name, brokers: brokers, bridges: bridges, server: server, clients: clients, top: top)
@@ -55,7 +56,7 @@ final class Instance: Sendable {
         let port = configuration.port
         let folder = try TestFolder("instance-\(name)")
         let file = try folder.write(configuration.text, to: "bridges.yaml")
-        let command = [Self.program, "serve", "--config", file]
+        let command = wrapper + [Self.program, "serve", "--config", file]
         // The soft limit only, so that it can be lifted while the process runs.
         let limited =
             fileBlocks.map { ["/bin/bash", "-c", "ulimit -S -f \($0); exec \"$@\"", "bash"] + command } ?? command

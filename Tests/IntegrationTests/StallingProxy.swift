@@ -14,6 +14,8 @@ final class StallingProxy: Sendable {
         var last = 0
         /// Accepted and not cut.
         var open: [any Channel] = []
+        /// How much later everything comes, each way.
+        var delay: TimeAmount?
     }
 
     /// - Parameter target: a port on loopback.
@@ -43,9 +45,16 @@ final class StallingProxy: Sendable {
         for channel in open { channel.close(promise: nil) }
     }
 
+    /// From now on everything arrives so much later, each way; nil ends that.
+    func delay(_ time: TimeAmount?) {
+        self.state.withLock { $0.delay = time }
+    }
+
     func stop() async throws {
         try await self.listener.withLock { $0 }?.close()
     }
+
+    fileprivate var delay: TimeAmount? { self.state.withLock { $0.delay } }
 
     fileprivate func carries(_ number: Int) -> Bool {
         self.state.withLock { number > $0.stalled }
@@ -74,6 +83,8 @@ private final class Relay: ChannelInboundHandler {
     private let other: any Channel
     private let number: Int
     private let proxy: StallingProxy
+    /// When what came last goes on, which what comes next may not overtake.
+    private var due = NIODeadline.now()
 
     init(to other: any Channel, _ number: Int, _ proxy: StallingProxy) {
         self.other = other
@@ -83,7 +94,11 @@ private final class Relay: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard self.proxy.carries(self.number) else { return }
-        self.other.writeAndFlush(self.unwrapInboundIn(data), promise: nil)
+        let bytes = self.unwrapInboundIn(data)
+        let now = NIODeadline.now()
+        self.due = max(self.due, now + (self.proxy.delay ?? .zero))
+        if self.due <= now { return self.other.writeAndFlush(bytes, promise: nil) }
+        context.eventLoop.scheduleTask(deadline: self.due) { [other] in other.writeAndFlush(bytes, promise: nil) }
     }
 
     func channelInactive(context: ChannelHandlerContext) {

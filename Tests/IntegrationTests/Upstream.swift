@@ -25,6 +25,7 @@ extension Upstream {
         self.configuration.replacing("  up:", with: "  \(name):")
             .replacing("ping_interval: 1s, ping_timeout: 3s", with: "ping_timeout: 60s")
             .replacing("keepalive: 5s", with: "keepalive: 60s")
+            .replacing("heartbeat: 2s", with: "heartbeat: 60s")
     }
 
     /// Waits until the broker says that it holds this many subscriptions for these channels.
@@ -44,8 +45,9 @@ extension Upstream {
 struct MQTTUpstream: Upstream {
     static let kind = ServerKind.mosquitto
     let server: LocalServer
-    init() async throws {
-        self.server = try await LocalServer.start(.mosquitto)
+
+    init(_ options: ServerOptions = ServerOptions()) async throws {
+        self.server = try await LocalServer.start(.mosquitto, options)
     }
 
     var configuration: String {
@@ -94,8 +96,8 @@ struct RedisUpstream: Upstream {
     static let kind = ServerKind.redis
     let server: LocalServer
 
-    init() async throws {
-        self.server = try await LocalServer.start(.redis, .appendOnly)
+    init(_ options: ServerOptions = .appendOnly) async throws {
+        self.server = try await LocalServer.start(.redis, options)
     }
 
     var configuration: String {

@@ -54,6 +54,21 @@ private final class Wire {
     static let letIn = "+OK\r\n+OK\r\n+PONG\r\n$20\r\nredis_version:7.0.15\r\n"
 }
 
+/// What it does at the end of its connection ends that connection once more, as a last command does that finds the other connection dead.
+private final class PartingRole: ConnectionRole {
+    weak var connection: (any RedisConnection)?
+    private(set) var partings = 0
+
+    func replyReceived(_ reader: ReplyReader) throws(UpstreamError) {}
+    func readCompleted(_ reader: ReplyReader) throws(UpstreamError) {}
+    func ping() {}
+
+    func connectionEnded(_ reader: ReplyReader) {
+        self.partings += 1
+        if self.partings < 3 { self.connection?.end(nil) }
+    }
+}
+
 @Suite struct ReplyHandlerTests {
     private static let conversation =
         Wire.letIn + "*3\r\n$9\r\nsubscribe\r\n$4\r\nsc/a\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$4\r\nsc/a\r\n$3\r\n[1]\r\n"
@@ -112,5 +127,21 @@ private final class Wire {
         #expect(try wire.sent() == "*1\r\n$4\r\nQUIT\r\n")
         _ = try? wire.channel.finish()
         #expect(wire.endings.map { $0?.code } == [nil])
+    }
+
+    @Test func `a connection that is ended again by its own end has ended once`() throws {
+        var endings: [UpstreamError?] = []
+        let role = PartingRole()
+        let handler = ReplyHandler(
+            role: role, name: "the connection",
+            login: Login(username: nil, password: Secret("s3cret"), database: 0, clientName: "test"),
+            liveness: Liveness(interval: .seconds(5), timeout: .seconds(10), now: .now()), isOpen: { _ in },
+            ended: { endings.append($0) })
+        role.connection = handler
+        let channel = EmbeddedChannel(handler: handler)
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        try channel.writeInbound(ByteBuffer(string: Wire.letIn))
+        handler.end(UpstreamError(.lost, "gone"))
+        #expect(role.partings == 1 && endings.map { $0?.code } == [.lost])
     }
 }

@@ -102,8 +102,10 @@ final class ReplyHandler<Role: ConnectionRole>: ChannelInboundHandler, RedisConn
 
     func end(_ error: UpstreamError?) {
         if case .ended = self.state { return }
-        if case .open = self.state { self.role.connectionEnded(self.reader) }
+        let wasOpen = if case .open = self.state { true } else { false }
+        // First, because what the role still does may end the other connection, and with it this one once more.
         self.state = .ended
+        if wasOpen { self.role.connectionEnded(self.reader) }
         self.watch?.cancel()
         self.watch = nil
         let context = self.context

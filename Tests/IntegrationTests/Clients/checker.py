@@ -8,12 +8,27 @@ line; what happens goes to standard output in the same form, with the name of th
     {"do": "publish", "client": "a", "channel": "news", "data": 1}
     {"do": "flood", "client": "a", "label": "one", "channels": [..], "each": 200}
     {"do": "collect", "client": "a", "labels": ["one", "two"], "channels": [..], "each": 200}
+    {"do": "pace", "client": "a", "label": "one", "channels": [..], "every": 0.01}
+    {"do": "reopen", "client": "a"}
+    {"do": "resume", "client": "a", "label": "one"}
+    {"do": "progress", "client": "a", "label": "one", "channels": [..]}
+    {"do": "stop", "client": "a", "label": "one"}
+    {"do": "account", "client": "a", "label": "one", "channels": [..]}
     {"do": "text", "client": "a", "text": ".."}      {"do": "bytes", "client": "a", "hex": "88021234"}
     {"do": "close", "client": "a"}
 
 A flood numbers its messages per channel and closes each channel with an end mark. Messages of a channel keep their
 order, so when the end marks are there, whatever is not is lost; `collect` then tells what was missing, doubled or out
 of order. A client opened with "raw" shows every text it receives and answers nothing by itself.
+
+Publishing at a pace numbers messages in the same way until it is told to stop, one number every so many seconds, and
+closes each channel with an end mark. A client that lost its connection is opened again by `reopen`, and goes on with
+what it knows; `resume` makes its publishing go on too, with the next number. `progress` tells how far that got, at the
+client that publishes (`sent`) and at one that receives (`heard`, in every channel). `account` tells at any time what a
+receiver has heard of a label: for each channel the numbers that were answered and did not come (`lost`), those that
+passed while the receiver itself was away (`away`), and those that came although nobody knows whether they were taken
+(`doubtful`), as ranges, and the number of an end mark that did not come (`end`); and for all channels together what came twice or out of order, and the longest time in
+milliseconds in which nothing came.
 """
 
 import base64
@@ -35,9 +50,61 @@ def tell(**event):
         sys.stdout.flush()
 
 
+class Pace:
+    """A publisher that goes on until it is stopped, over as many connections as it takes."""
+
+    def __init__(self, client, label, channels, every):
+        self.client = client
+        self.label = label
+        self.channels = channels
+        self.every = every
+        self.stopped = threading.Event()
+        self.sent = 0  # how many numbers, in each channel
+        self.lives = [0]  # the first number of each connection
+        self.answered = {channel: set() for channel in channels}
+        self.errors = []
+
+    def run(self):
+        due = time.monotonic()
+        while not self.stopped.wait(due - time.monotonic()):
+            if self.client.is_open:
+                self.publish([(channel, self.sent) for channel in self.channels])
+                self.sent += 1
+            # What a busy machine missed is not made up for: the pace is a limit.
+            due = max(due + self.every, time.monotonic())
+        packets = [{"channel": channel, "data": {"from": self.label, "end": self.sent}} for channel in self.channels]
+        self.client.call("#publish", None, "stopped", len(packets), packets)
+
+    def publish(self, messages):
+        client = self.client
+        packets = [{"channel": channel, "data": {"from": self.label, "n": number}} for channel, number in messages]
+        records = [[lambda errors, message=message: self.accepted(message, errors), 1, []] for message in messages]
+        client.call("#publish", None, None, len(packets), packets, records)
+
+    def accepted(self, message, errors):
+        if errors:
+            self.errors += errors
+        else:
+            self.answered[message[0]].add(message[1])
+
+
+paces = {}  # label -> Pace
+
+
+def ranges(numbers):
+    found = []
+    for number in sorted(numbers):
+        if found and found[-1][1] == number - 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return found
+
+
 class Client:
     def __init__(self, name, url, protocol=2, raw=False, handshake=True, pong=True):
         self.name = name
+        self.options = {"url": url, "protocol": protocol, "raw": raw, "handshake": handshake, "pong": pong}
         self.protocol = protocol
         self.raw = raw
         self.pong = pong
@@ -47,6 +114,8 @@ class Client:
         self.waiting = {}  # call -> [event name, how many answers it still needs, errors]
         self.tally = {}  # (label, channel) -> numbers in the order of arrival
         self.ends = {}  # (label, channel) -> how many the flood said there are
+        self.arrivals = {}  # label -> [when something came last, the longest time between two arrivals]
+        self.absences = []  # for each time it was away, how many numbers each tally held then
         self.pings = 0
         self.is_open = True
 
@@ -149,14 +218,14 @@ class Client:
 
     # Packets
 
-    def call(self, event, data, done, count=1, packets=None):
-        """Sends one packet, or the given ones, and tells `done` when all are answered."""
+    def call(self, event, data, done, count=1, packets=None, records=None):
+        """Sends one packet, or the given ones, and tells `done` when all are answered, or each of `records` its own."""
         record = [done, count, []]
         texts = []
         with self.state:
-            for one in packets or [data]:
+            for index, one in enumerate(packets or [data]):
                 self.calls += 1
-                self.waiting[self.calls] = record
+                self.waiting[self.calls] = records[index] if records else record
                 packet = {"event": event, "data": one, "cid": self.calls}
                 texts.append(self.frame(json.dumps(packet, separators=(",", ":")).encode()))
         for start in range(0, len(texts), 200):
@@ -190,7 +259,10 @@ class Client:
                 record[2].append(packet["error"])
             if record[1]:
                 return
-        tell(client=self.name, event=record[0], errors=record[2], data=packet.get("data"))
+        if callable(record[0]):
+            record[0](record[2])
+        elif record[0] or record[2]:
+            tell(client=self.name, event=record[0] or "refused", errors=record[2], data=packet.get("data"))
 
     def published(self, channel, data):
         if not (isinstance(data, dict) and "from" in data):
@@ -198,11 +270,15 @@ class Client:
             return
         with self.state:
             key = (data["from"], channel)
+            now = time.monotonic()
+            arrival = self.arrivals.setdefault(data["from"], [now, 0.0])
+            arrival[:] = now, max(arrival[1], now - arrival[0])
             if "end" in data:
                 self.ends[key] = data["end"]
                 self.state.notify_all()
             else:
                 self.tally.setdefault(key, []).append(data["n"])
+                self.state.notify_all()
 
     def flood(self, label, channels, each):
         packets = [
@@ -210,6 +286,60 @@ class Client:
         ]
         packets += [{"channel": channel, "data": {"from": label, "end": each}} for channel in channels]
         self.call("#publish", None, "flooded", len(packets), packets)
+
+    def reopened(self):
+        """Another connection in place of this one, which has ended."""
+        again = Client(self.name, **self.options)
+        with self.state:
+            lengths = {key: len(numbers) for key, numbers in self.tally.items()}
+            again.tally, again.ends, again.arrivals = self.tally, self.ends, self.arrivals
+            again.absences = self.absences + [lengths]
+        return again
+
+    def progress(self, label, channels):
+        with self.state:
+            heard = min(max(self.tally.get((label, channel), [-1])) for channel in channels)
+        pace = paces.get(label)
+        tell(client=self.name, event="progress", label=label, sent=pace.sent if pace else 0, heard=heard)
+
+    def account(self, label, channels):
+        pace = paces[label]
+        report = {"sent": 0, "received": 0, "doubled": 0, "disordered": 0, "unfinished": 0}
+        details = {}
+        with self.state:
+            for channel in channels:
+                key = (label, channel)
+                numbers = self.tally.get(key, [])
+                found = set(numbers)
+                answered = pace.answered[channel]
+                away = set()
+                for lengths in self.absences:
+                    place = lengths.get(key, 0)
+                    before, after = max(numbers[:place], default=-1), min(numbers[place:], default=pace.sent)
+                    away |= set(range(before + 1, after)) - found
+                report["sent"] += len(answered)
+                report["received"] += len(numbers)
+                report["doubled"] += len(numbers) - len(found)
+                report["disordered"] += sum(1 for one, two in zip(numbers, numbers[1:]) if two < one)
+                report["unfinished"] += key not in self.ends
+                details[channel] = {
+                    "lost": ranges(answered - found - away),
+                    "away": ranges(away & answered),
+                    "doubtful": ranges(set(range(pace.sent)) - answered),
+                    "doubtful_found": len(found - answered),
+                    "end": None if key in self.ends else pace.sent,
+                }
+            pause = int(self.arrivals.get(label, [0, 0.0])[1] * 1000)
+        tell(
+            client=self.name,
+            event="accounted",
+            label=label,
+            lives=pace.lives,
+            errors=pace.errors[:3],
+            channels=details,
+            pause=pause,
+            **report,
+        )
 
     def collect(self, labels, channels, each, within):
         wanted = [(label, channel) for label in labels for channel in channels]
@@ -256,6 +386,21 @@ def main():
                 threading.Thread(target=client.flood, kwargs=command, daemon=True).start()
             elif do == "collect":
                 threading.Thread(target=client.collect, kwargs=command, daemon=True).start()
+            elif do == "pace":
+                paces[command["label"]] = Pace(client, **command)
+                threading.Thread(target=paces[command["label"]].run, daemon=True).start()
+            elif do == "reopen":
+                clients[name] = client.reopened()
+            elif do == "resume":
+                pace = paces[command["label"]]
+                pace.lives.append(pace.sent)
+                pace.client = client
+            elif do == "progress":
+                client.progress(**command)
+            elif do == "stop":
+                paces[command["label"]].stopped.set()
+            elif do == "account":
+                client.account(**command)
             elif do == "text":
                 client.text(command["text"])
             elif do == "bytes":

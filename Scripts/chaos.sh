@@ -1,0 +1,16 @@
+#!/bin/bash
+# chaos.sh [words]: lets brokers, links and instances fail in every way, and writes docs/chaos.md. With words, only what they name is tried (such as
+# "mosquitto" or "broker killed"), and nothing is written but to the screen.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+report=$PWD/docs/chaos.md
+if [ -n "${1:-}" ]; then
+    report=$(mktemp)
+    trap 'cat "$report"; rm -f "$report"' EXIT
+fi
+[ "$(id -u)" = 0 ] || say "Not root: full disks and firewall rules will be left out"
+for program in iptables faketime; do
+    command -v "$program" > /dev/null || say "No $program here: what needs it is left out"
+done
+CHAOS_REPORT=$report CHAOS_ONLY=${1:-} Scripts/test.sh --filter AllFaultsTests
