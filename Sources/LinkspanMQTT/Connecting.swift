@@ -115,7 +115,7 @@ enum Connecting {
             clientID: plan.clientID, isCleanStart: !plan.keepsSession, isVersion5: plan.version == .v5)
         // mosquitto 2.0.11 sends more messages of QoS 2 than the receive maximum allows, which the library takes for a broken
         // protocol; unlimited, the broker's own limit holds.
-        try handle.setLimits(egress: plan.window, ingress: plan.qos == 2 ? 65535 : Conversation.batchLimit)
+        try handle.setLimits(egress: plan.window, ingress: plan.qos == 2 ? 65535 : Conversation.ingressLimit)
         if plan.username != nil || plan.password != nil {
             try handle.setCredentials(username: plan.username, password: plan.password)
         }

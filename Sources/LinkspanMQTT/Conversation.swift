@@ -46,6 +46,8 @@ struct Conversation: ~Copyable {
     static let farewellLimit: Duration = .seconds(1)
     /// Most messages of one turn, each way.
     static let batchLimit = 256
+    /// Most messages that the broker may have under way to us: several batches, so that it goes on sending while our thread waits for a core.
+    static let ingressLimit = 1000
     /// Payload bytes of one turn, each way, from which on no further message is added.
     static let batchByteLimit = 1 << 20
 

@@ -35,7 +35,7 @@ public struct MQTTBridge: Bridge {
             "session_expiry", .duration(.seconds(1) ... .seconds(30 * 86400)), default: "1h",
             "How long the broker keeps what arrives while we are away; at_least_once with version 5 only."),
         OptionDeclaration(
-            "window", .integer(1...10000), default: "100", "Most messages under way to the broker without its answer."),
+            "window", .integer(1...10000), default: "500", "Most messages under way to the broker without its answer."),
         OptionDeclaration(
             "connect_timeout", .duration(.milliseconds(100) ... .seconds(120)), default: "5s",
             "From the first packet to the broker's acceptance, TLS included."),

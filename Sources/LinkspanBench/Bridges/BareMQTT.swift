@@ -12,7 +12,7 @@ struct MQTTSource: FlowSource {
     private var published = 0
 
     /// Most messages under way with QoS 1, as many as a bridge has by default.
-    private static let window = 100
+    private static let window = 500
 
     /// - Parameter carriesHeader: whether each message gets the properties that a bridge would give it.
     init(port: UInt16, name: StaticString, qos: Int32, carriesHeader: Bool) throws {
@@ -94,7 +94,7 @@ private final class MosquittoClient {
         self.raw = raw
         mosquitto_int_option(raw, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5)
         mosquitto_int_option(raw, MOSQ_OPT_TCP_NODELAY, 1)
-        mosquitto_int_option(raw, MOSQ_OPT_SEND_MAXIMUM, 100)
+        mosquitto_int_option(raw, MOSQ_OPT_SEND_MAXIMUM, 500)
         mosquitto_int_option(raw, MOSQ_OPT_RECEIVE_MAXIMUM, 1000)
         // Keeps the library from writing inside of each publish; a turn writes them all.
         mosquitto_threaded_set(raw, true)

@@ -19,7 +19,7 @@ struct BridgeComparison: Sendable {
         var outcome = row.emptyOutcome
         do {
             let folder = try ScratchFolder()
-            let broker = try row.upstream.start(folder, cores: self.cores)
+            let broker = try row.upstream.start(folder, cores: row.way == .across ? .all : self.cores)
             defer { withExtendedLifetime(broker.processes) {} }
             let instances = try self.instances(row, folder, broker: broker.port)
             let pace = try await self.pace(row, broker.port, instances)
@@ -82,9 +82,10 @@ struct BridgeComparison: Sendable {
         }
     }
 
-    /// Where everything but the broker runs. RabbitMQ has a thread for each core, and shares them all.
+    /// Where everything but the broker runs. RabbitMQ has a thread for each core; and where there are more threads than cores, nobody waits for one while
+    /// another is idle.
     private func flowCores(_ row: BridgeRow) -> [Int] {
-        row.upstream == .amqp ? [] : self.cores.besideBroker
+        row.upstream == .amqp || row.way == .across ? [] : self.cores.besideBroker
     }
 
     private struct FlowResult: Sendable {

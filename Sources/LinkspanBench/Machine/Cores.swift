@@ -9,11 +9,14 @@ struct Cores: Sendable {
     /// Of the load generator.
     var generator: [Int]
 
+    /// Nobody is kept anywhere.
+    static let all = Cores(server: [], broker: [], generator: [])
+
     /// Splits what this process may run on.
     static func split() -> Cores {
         let all = Self.allowed()
         switch all.count {
-        case 0, 1: return Cores(server: [], broker: [], generator: [])
+        case 0, 1: return .all
         case 2: return Cores(server: [all[0]], broker: [all[1]], generator: [all[1]])
         case 3: return Cores(server: [all[0]], broker: [all[2]], generator: [all[1], all[2]])
         default: return Cores(server: [all[0]], broker: [all[1]], generator: [all[2], all[3]])
