@@ -37,7 +37,7 @@ struct ConversationTests {
     @Test(arguments: ["0", "1", "2"])
     func `bytes and headers go through unchanged, in order, once, at every QoS`(qos: String) async throws {
         let server = try await LocalServer.mosquitto()
-        let options: [String: OptionValue] = ["qos": .text(qos)]
+        let options: [String: OptionValue] = ["qos": .text(qos), "window": .integer(100)]
         let receiver = try await TestConversation.connected(
             try MQTTBridge(settings: .mqtt(options: options)), server.upstream)
         let sender = try await TestConversation.connected(
@@ -78,7 +78,7 @@ struct ConversationTests {
     @Test(arguments: ["0", "1"])
     func `ten thousand messages from several tasks arrive in order and are confirmed once`(qos: String) async throws {
         let server = try await LocalServer.mosquitto()
-        let options: [String: OptionValue] = ["qos": .text(qos)]
+        let options: [String: OptionValue] = ["qos": .text(qos), "window": .integer(100)]
         let receiver = try await TestConversation.connected(
             try MQTTBridge(settings: .mqtt(options: options)), server.upstream)
         let sender = try await TestConversation.connected(

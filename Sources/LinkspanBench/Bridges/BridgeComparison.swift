@@ -19,7 +19,9 @@ struct BridgeComparison: Sendable {
         var outcome = row.emptyOutcome
         do {
             let folder = try ScratchFolder()
-            let broker = try row.upstream.start(folder, cores: row.way == .across ? .all : self.cores)
+            let broker = try ServerProcess.started {
+                try row.upstream.start(folder, cores: row.way == .across ? .all : self.cores)
+            }
             defer { withExtendedLifetime(broker.processes) {} }
             let instances = try self.instances(row, folder, broker: broker.port)
             let pace = try await self.pace(row, broker.port, instances)
@@ -64,22 +66,28 @@ struct BridgeComparison: Sendable {
     private func instances(_ row: BridgeRow, _ folder: ScratchFolder, broker: UInt16) throws -> [RunningServer] {
         let direction = row.way == .egress ? "out" : row.way == .ingress ? "in" : "both"
         return try (row.way == .across ? ["bench-a", "bench-b"] : ["bench-a"]).map { instance in
-            let port = try Loopback.freePort()
-            let settings = """
-                version: 1
-                instance: { id: \(instance) }
-                server:
-                  clients: { host: 127.0.0.1, port: \(port) }
-                  event_loops: 1
-                \(row.upstream.settings(port: broker, direction: direction))
-                """
-            let file = try folder.write(settings, to: "\(instance).yaml")
-            let process = try ServerProcess(
-                [self.tools.linkspan, "serve", "--config", file], cores: self.flowCores(row),
-                log: folder.file("\(instance).log"))
-            try process.awaitPort(port)
-            return RunningServer(contender: .linkspan, process: process, port: port)
+            try ServerProcess.started { try self.instance(instance, row, folder, direction, broker: broker) }
         }
+    }
+
+    private func instance(
+        _ name: String, _ row: BridgeRow, _ folder: ScratchFolder, _ direction: String, broker: UInt16
+    ) throws -> RunningServer {
+        let port = try Loopback.freePort()
+        let settings = """
+            version: 1
+            instance: { id: \(name) }
+            server:
+              clients: { host: 127.0.0.1, port: \(port) }
+              event_loops: 1
+            \(row.upstream.settings(port: broker, direction: direction))
+            """
+        let file = try folder.write(settings, to: "\(name).yaml")
+        let process = try ServerProcess(
+            [self.tools.linkspan, "serve", "--config", file], cores: self.flowCores(row),
+            log: folder.file("\(name).log"))
+        try process.awaitPort(port)
+        return RunningServer(contender: .linkspan, process: process, port: port)
     }
 
     /// Where everything but the broker runs. RabbitMQ has a thread for each core; and where there are more threads than cores, nobody waits for one while

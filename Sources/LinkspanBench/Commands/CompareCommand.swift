@@ -49,6 +49,11 @@ struct CompareCommand: AsyncParsableCommand {
 
     private func compare(_ tools: Tools, _ selection: Selection) async -> BenchmarkReport {
         let cores = Cores.split()
+        let machine = MachineFacts.read()
+        if machine.isBusy {
+            Self.note(
+                "Other work runs (load \(machine.load.short) on \(machine.cores) cores): it takes part in every figure")
+        }
         let rounds = self.rounds ?? (self.short ? 2 : 5)
         let measured = Duration.seconds(self.seconds ?? (self.short ? 0.3 : 0.6))
         let comparison = Comparison(
@@ -65,7 +70,7 @@ struct CompareCommand: AsyncParsableCommand {
             outcomes.append(self.told(await bridges.run(row)))
         }
         return BenchmarkReport(
-            machine: .read(), versions: selection.versions(tools), absences: selection.absences, rounds: rounds,
+            machine: machine, versions: selection.versions(tools), absences: selection.absences, rounds: rounds,
             measured: measured, cores: cores, rows: outcomes)
     }
 

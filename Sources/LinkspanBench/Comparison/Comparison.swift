@@ -11,17 +11,18 @@ struct Comparison: Sendable {
         var outcome = RowOutcome(row)
         do {
             let folder = try ScratchFolder()
-            let present = row.contenders.filter { $0.absence == nil }
+            var present = row.contenders.filter { $0.absence == nil }
             var servers: [RunningServer] = []
             if !row.needsFreshServers {
-                servers = try present.map { try $0.start(self.tools, folder, cores: self.cores) }
+                servers = present.compactMap { self.start($0, folder, &outcome) }
+                // Who does not start fails alone.
+                present = servers.map(\.contender)
             }
             for round in 0..<min(self.rounds, row.mostRounds) {
                 // Forwards and backwards in turns: whoever comes first has no lasting advantage.
                 for contender in round % 2 == 0 ? present : present.reversed() {
-                    let server =
-                        try servers.first { $0.contender == contender }
-                        ?? contender.start(self.tools, folder, cores: self.cores)
+                    let running = servers.first { $0.contender == contender }
+                    guard let server = running ?? self.start(contender, folder, &outcome) else { continue }
                     await self.run(row, server, &outcome)
                 }
             }
@@ -29,6 +30,16 @@ struct Comparison: Sendable {
             outcome.failures.append("\(error)")
         }
         return outcome
+    }
+
+    private func start(_ contender: Contender, _ folder: ScratchFolder, _ outcome: inout RowOutcome) -> RunningServer? {
+        do {
+            return try ServerProcess.started { try contender.start(self.tools, folder, cores: self.cores) }
+        } catch {
+            outcome.failed(contender.rawValue, error)
+            self.note("  \(contender.rawValue): \(error)")
+            return nil
+        }
     }
 
     private func run(_ row: Row, _ server: RunningServer, _ outcome: inout RowOutcome) async {

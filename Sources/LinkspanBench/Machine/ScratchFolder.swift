@@ -24,6 +24,8 @@ final class ScratchFolder: Sendable {
     @discardableResult
     func write(_ text: String, to name: String, mode: mode_t = 0o644) throws -> String {
         let file = self.file(name)
+        // One that nobody may write to, from an earlier attempt.
+        unlink(file)
         try TextFile.write(text, to: file)
         chmod(file, mode)
         return file

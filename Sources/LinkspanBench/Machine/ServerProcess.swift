@@ -79,6 +79,14 @@ final class ServerProcess: Sendable {
         }
     }
 
+    /// Starts again, twice at most, when that fails: a port that was free may be taken by the time it is used.
+    static func started<Running>(_ start: () throws -> Running) throws -> Running {
+        for _ in 0..<2 {
+            if let running = try? start() { return running }
+        }
+        return try start()
+    }
+
     /// The path of a program; nil when it is not installed.
     static func find(_ program: String) -> String? {
         if program.contains("/") { return access(program, X_OK) == 0 ? program : nil }

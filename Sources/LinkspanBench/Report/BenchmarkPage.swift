@@ -20,6 +20,9 @@ struct BenchmarkPage {
             "| machine | \(machine.processor), \(machine.cores) cores, \(machine.memoryGigabytes) GiB |",
             "| system | \(machine.system), Linux \(machine.kernel) |",
         ]
+        lines.append("| TCP | \(machine.congestionControl) |")
+        let warning = machine.isBusy ? ": **other work ran, and takes part in every figure**" : ""
+        lines.append("| load before the runs | \(machine.load.short)\(warning) |")
         for version in self.report.versions { lines.append("| | \(version) |") }
         let runs =
             "\(self.report.rounds) of each, forwards and backwards in turns, "

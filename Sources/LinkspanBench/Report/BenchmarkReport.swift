@@ -80,6 +80,8 @@ struct BenchmarkReport: Sendable {
         var cores: Int
         var system: String
         var kernel: String
+        var congestionControl: String
+        var loadBefore: Double
         var versions: [String]
         var absences: [String]
         var rounds: Int
@@ -91,6 +93,8 @@ struct BenchmarkReport: Sendable {
             self.cores = report.machine.cores
             self.system = report.machine.system
             self.kernel = report.machine.kernel
+            self.congestionControl = report.machine.congestionControl
+            self.loadBefore = report.machine.load
             self.versions = report.versions
             self.absences = report.absences
             self.rounds = report.rounds
