@@ -31,6 +31,10 @@ public protocol Bridge: Sendable {
     /// message was written to a socket. False unless a bridge says otherwise.
     var answersProbes: Bool { get }
 
+    /// Whether this upstream, as configured, can be asked for all names with a prefix. True unless a bridge says otherwise; a rule that needs
+    /// it is refused where it is false.
+    var takesPrefixes: Bool { get }
+
     /// Checks its settings; touches no network.
     ///
     /// - Throws: ``ConfigurationError`` with every problem found, a promise that this upstream cannot keep included.
@@ -47,6 +51,7 @@ public protocol Bridge: Sendable {
 
 extension Bridge {
     public var answersProbes: Bool { false }
+    public var takesPrefixes: Bool { true }
 
     /// None: all bridges at one upstream share its names.
     public static var namespaceOptions: [String] { [] }

@@ -19,6 +19,16 @@ public enum BridgeCheck: String, Sendable, CaseIterable, CustomStringConvertible
     case unreachable = "an upstream that does not listen ends in an upstream error that says unreachable"
 
     public var description: String { self.rawValue }
+
+    /// Whether it applies only where an upstream can be asked for all names with a prefix.
+    var needsPrefixes: Bool {
+        switch self {
+        case .prefixFilter, .overlappingFilters, .unsubscribes: true
+        case .connects, .delivers, .confirms, .exactFilter, .header, .payloads, .names, .wakes, .backpressure, .cancels,
+            .restarts, .resumes, .wrongPassword, .unreachable:
+            false
+        }
+    }
 }
 
 /// What a bridge did wrong.

@@ -66,6 +66,7 @@ public struct BridgeConformance: Sendable {
     }
 
     private func perform(_ check: BridgeCheck) async throws {
+        if check.needsPrefixes, try !self.make(self.settings).takesPrefixes { return }
         switch check {
         case .connects: try await self.withPair(check) { _ in }
         case .delivers: try await self.withPair(check, self.checkDelivery)

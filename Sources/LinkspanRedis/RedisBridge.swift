@@ -2,7 +2,7 @@ public import LinkspanBridgeKit
 internal import NIOCore
 internal import NIOPosix
 
-/// Bridges channels to Redis: Pub/Sub, or Streams where messages must outlive a broken link.
+/// Bridges channels to Redis: Pub/Sub, sharded over a cluster or not, or Streams where messages must outlive a broken link.
 ///
 /// Redis speaks RESP 2 through hiredis's parser and formatter inside a NIO pipeline, which brings TLS, time limits and back-pressure;
 /// the options are described where they are declared, in ``options``.
@@ -13,13 +13,15 @@ public struct RedisBridge: Bridge {
     public static let schemes = Discovery.schemes
     public static var options: [OptionDeclaration] { RedisOptions.declarations }
     public static let defaultNameTemplate = "sc/{channel}"
-    public static let namespaceOptions = ["mode", "stream", "database"]
+    public static let namespaceOptions = ["mode", "stream", "database", "sharded"]
     /// Names in Redis are any bytes; patterns escape their own special characters.
     public static let nameRules = NameRules(reserved: [], escapesControls: false, lengthLimit: 65_535)
 
     public var carriesHeader: Bool { self.redis.mode == .streams }
 
     public var answersProbes: Bool { true }
+
+    public var takesPrefixes: Bool { !self.redis.isSharded }
 
     private let redis: RedisOptions
     private let positions = StreamPositions()
@@ -31,6 +33,7 @@ public struct RedisBridge: Bridge {
     public func run(on link: BridgeLink) async throws {
         let eventLoop = MultiThreadedEventLoopGroup.singleton.any()
         switch self.redis.mode {
+        case .pubsub where self.redis.isSharded: try await self.converseSharded(link, on: eventLoop)
         case .pubsub: try await self.converse(link, on: eventLoop, makeRoles: self.pubSubRoles(link, eventLoop))
         case .streams: try await self.converse(link, on: eventLoop, makeRoles: self.streamRoles(link, eventLoop))
         }
@@ -84,6 +87,27 @@ public struct RedisBridge: Bridge {
                     link: link, server: server, commandLogin: commandLogin, login: login, options: options,
                     eventLoop: eventLoop,
                     makeRoles: makeRoles), eventLoop: eventLoop)
+        }.get()
+        try await withTaskCancellationHandler {
+            try await eventLoop.flatSubmit { session.value.start() }.get()
+        } onCancel: {
+            eventLoop.execute { session.value.leave() }
+        }
+    }
+
+    private func converseSharded(_ link: BridgeLink, on eventLoop: any EventLoop) async throws {
+        let options = self.redis
+        let map: SlotMap
+        do {
+            map = try await Discovery(url: link.upstream, options: options, eventLoop: eventLoop).slots()
+        } catch is CancellationError {
+            return
+        }
+        let session = try await eventLoop.submit {
+            NIOLoopBound(
+                ShardSession(
+                    link: link, asked: link.upstream, map: map, login: options.login(), options: options,
+                    eventLoop: eventLoop), eventLoop: eventLoop)
         }.get()
         try await withTaskCancellationHandler {
             try await eventLoop.flatSubmit { session.value.start() }.get()

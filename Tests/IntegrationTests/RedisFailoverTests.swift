@@ -10,7 +10,7 @@ struct RedisFailoverTests {
         async throws
     {
         let cluster = try await RedisCluster()
-        let run = try await Run(Self.brokers(urls: cluster.urls), ["plain", "kept", "log"])
+        let run = try await Run(Self.brokers(urls: cluster.urls), ["plain", "kept", "log", "shard"])
         try await run.publish(rounds: 20)
         // It is the one that all bridges talk to: the first of the URLs, and the one that has the stream.
         try #require(try await cluster.owner(of: Self.stream) === cluster.primaries[0])
@@ -22,18 +22,20 @@ struct RedisFailoverTests {
         try await run.stop()
     }
 
-    @Test func `the slot of a stream is moved by hand while messages flow: nothing is lost and nothing comes twice`()
-        async throws
-    {
+    @Test func `slots are moved by hand while messages flow: nothing is lost and nothing comes twice`() async throws {
         let cluster = try await RedisCluster()
-        let run = try await Run(Self.brokers(urls: cluster.urls), ["plain", "kept", "log"])
+        let run = try await Run(Self.brokers(urls: cluster.urls), ["plain", "kept", "log", "shard"])
         async let publishing: Void = run.publish(rounds: 100)
-        for target in [1, 2, 0] {
+        for target in [2, 1, 0] {
             try await cluster.moveSlot(of: Self.stream, to: cluster.primaries[target])
             let next = cluster.primaries[target]
+            try await cluster.moveSlot(of: "sc/shard", to: next)
             _ = try await eventually("the bridges to follow the stream") {
                 let clients = try await next.redis("CLIENT", "LIST")
                 return clients.count { $0.contains("cmd=xread ") } == 2 ? true : nil
+            }
+            _ = try await eventually("the subscription to follow its slot") {
+                try await next.redis("PUBSUB", "SHARDNUMSUB", "sc/shard").last == "1" ? true : nil
             }
         }
         try await publishing
@@ -65,15 +67,17 @@ struct RedisFailoverTests {
     private static let stream = "failover/c"
 
     private static func brokers(urls: [String]) -> String {
+        let isCluster = urls[0].hasPrefix("redis+cluster")
         let urls = urls.map { "\"\($0)\"" }.joined(separator: ", ")
-        return """
+        let shards = "  shards: { type: redis, urls: [\(urls)], redis: { sharded: true } }"
+        return (isCluster ? shards + "\n" : "") + """
               up: { type: redis, urls: [\(urls)] }
               streams: { type: redis, urls: [\(urls)], redis: { mode: streams, stream: "\(self.stream)" } }
             """
     }
 }
 
-/// Two instances with three bridges between them, and a publisher that counts.
+/// Two instances with some bridges between them, and a publisher that counts.
 private struct Run {
     let one: EmbeddedInstance
     let two: EmbeddedInstance
@@ -83,32 +87,25 @@ private struct Run {
     private let published = EventLog<Int>()
 
     /// Generous, since machines of CI are slow: what is tested is that everything comes, in order, and not how soon.
-    private static let bridges = """
-          plain:
-            broker: up
-            channels: [plain]
-            linger: 1s
-            retry: { initial: 50ms, max: 500ms }
-          kept:
-            broker: up
-            channels: [kept]
-            linger: 1s
-            retry: { initial: 50ms, max: 500ms }
-            repair: { window: 5m, hold: 60s }
-          log:
-            broker: streams
-            channels: [log]
-            guarantee: at_least_once
-            linger: 1s
-            retry: { initial: 50ms, max: 500ms }
-            repair: { window: 5m, hold: 60s }
-        """
+    private static let repair = "repair: { window: 5m, hold: 60s }"
+
+    /// What each bridge has beside its channel, which has its name.
+    private static let bridges = [
+        "plain": "broker: up", "kept": "broker: up, \(Self.repair)", "shard": "broker: shards, \(Self.repair)",
+        "log": "broker: streams, guarantee: at_least_once, \(Self.repair)",
+    ]
+
+    private static func bridge(_ name: String) -> String {
+        let pace = "linger: 1s, retry: { initial: 50ms, max: 500ms }"
+        return "  \(name): { channels: [\(name)], \(Self.bridges[name]!), \(pace) }"
+    }
 
     /// Returns when the first message of each channel has come, which is number 1 or a later one.
     init(_ brokers: String, _ channels: [String]) async throws {
         self.channels = channels
-        self.one = try await EmbeddedInstance("one", brokers: brokers, bridges: Self.bridges)
-        self.two = try await EmbeddedInstance("two", brokers: brokers, bridges: Self.bridges)
+        let bridges = channels.map(Self.bridge).joined(separator: "\n")
+        self.one = try await EmbeddedInstance("one", brokers: brokers, bridges: bridges)
+        self.two = try await EmbeddedInstance("two", brokers: brokers, bridges: bridges)
         self.checker = try Checker()
         try await self.checker.open("a", self.one.url)
         try await self.checker.open("b", self.two.url)

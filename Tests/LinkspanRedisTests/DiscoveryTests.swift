@@ -9,11 +9,14 @@ import Testing
 @Suite(.enabled(if: ServerKind.redis.canBeTested), .timeLimit(.minutes(5)))
 struct DiscoveryTests {
     @Test func `where a slot has moved is understood`() {
-        #expect(Discovery.moved("MOVED 3999 127.0.0.1:6381")! == ("127.0.0.1", 6381))
-        #expect(Discovery.moved("MOVED 3999 ::1:6381")! == ("::1", 6381))
-        #expect(Discovery.moved("MOVED 3999 :6381")! == ("", 6381))
-        for text in ["MOVED", "MOVED 1 x", "MOVED 1 x:0", "MOVED 1 x:99999", "ASK 1 x:1", ""] {
-            #expect(Discovery.moved(text) == nil)
+        func address(_ text: String) -> String? {
+            Redirection(text, from: "asked").map { "\($0.slot) \($0.address.host) \($0.address.port)" }
+        }
+        #expect(address("MOVED 3999 127.0.0.1:6381") == "3999 127.0.0.1 6381")
+        #expect(address("MOVED 3999 ::1:6381") == "3999 ::1 6381")
+        #expect(address("MOVED 3999 :6381") == "3999 asked 6381")
+        for text in ["MOVED", "MOVED 1 x", "MOVED 1 x:0", "MOVED 1 x:99999", "MOVED 16384 x:1", "ASK 1 x:1", ""] {
+            #expect(address(text) == nil)
         }
     }
 

@@ -29,6 +29,32 @@ import Testing
             ])
     }
 
+    @Test func `sharded Pub/Sub needs a cluster, and streams have no use for it`() {
+        let cluster = UpstreamURL(scheme: "rediss+cluster", host: "127.0.0.1", port: 6379)
+        #expect(
+            Self.problems { settings in
+                settings.options["sharded"] = .boolean(true)
+                settings.urls = [cluster]
+            } == [])
+        #expect(
+            Self.problems { settings in
+                settings.options["sharded"] = .boolean(true)
+                settings.urls = [cluster, Self.url]
+            } == [
+                "brokers.conformance.redis.sharded: redis://127.0.0.1:6379 is not a cluster, which sharded Pub/Sub needs "
+                    + "(leave out sharded, or write redis+cluster://)"
+            ])
+        #expect(
+            Self.problems { settings in
+                settings.options["sharded"] = .boolean(true)
+                settings.options["mode"] = .text("streams")
+                settings.urls = [cluster]
+            } == [
+                "brokers.conformance.redis.sharded: a stream is at one node of a cluster "
+                    + "(leave out sharded, or choose mode pubsub)"
+            ])
+    }
+
     @Test func `every problem is reported at once`() {
         let problems = Self.problems { settings in
             settings.guarantee = .atLeastOnce

@@ -39,6 +39,27 @@ import Testing
             ])
     }
 
+    @Test func `a rule that needs subscriptions by pattern is refused where the broker has none`() {
+        var settings = LinkspanSettings.scripted("x") { rule in
+            rule.include = ["news", "plant/**"]
+            rule.interest = .always
+        }
+        #expect(self.problems(settings).isEmpty)
+        settings.upstreams["u"]?.username = "exact"
+        #expect(
+            self.problems(settings) == [
+                "bridges.b.interest: broker \"u\" has no subscriptions by pattern, and plant/** is one"
+            ])
+        settings.bridges[0].include = ["news"]
+        #expect(self.problems(settings).isEmpty)
+        settings.bridges[0].include = ["plant/**"]
+        settings.bridges[0].interest = .onDemand
+        #expect(self.problems(settings).isEmpty)
+        settings.bridges[0].interest = .always
+        settings.bridges[0].direction = .egress
+        #expect(self.problems(settings).isEmpty)
+    }
+
     @Test func `a broker's faults are reported once however many rules use it`() {
         var settings = LinkspanSettings.scripted("x")
         settings.upstreams["u"]?.username = "nobody"

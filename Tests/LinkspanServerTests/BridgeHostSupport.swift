@@ -19,6 +19,7 @@ struct ScriptedBridge: Bridge {
 
     let settings: BridgeSettings
     var carriesHeader: Bool { self.settings.boolean("header") }
+    var takesPrefixes: Bool { self.settings.username != "exact" }
 
     init(settings: BridgeSettings) throws(ConfigurationError) {
         if settings.username == "nobody" {

@@ -69,6 +69,7 @@ public final class RedisCluster: Sendable {
     public func moveSlot(of key: String, to target: LocalServer) async throws {
         let slot = "\(try await self.slot(of: key))"
         let source = try await self.owner(of: key)
+        if source === target { return }
         let (sourceNode, targetNode) = (try await source.redisNode, try await target.redisNode)
         try await target.redis("CLUSTER", "SETSLOT", slot, "IMPORTING", sourceNode)
         try await source.redis("CLUSTER", "SETSLOT", slot, "MIGRATING", targetNode)

@@ -65,21 +65,28 @@ struct Discovery {
         case .streams:
             let answer = try await self.ask(["EXISTS", self.options.stream], login: self.options.login())
             guard answer.isError else { return self.server(host: self.url.host, port: self.url.port) }
-            guard let (host, port) = Self.moved(answer.texts.first ?? "") else {
+            guard let owner = Redirection(answer.texts.first ?? "", from: self.url.host)?.address else {
                 throw UpstreamError(
                     .unreachable, "\(self.url) was asked which node has the stream: \(answer.texts.first ?? "")")
             }
-            return self.server(host: host.isEmpty ? self.url.host : host, port: port)
+            return self.server(host: owner.host, port: owner.port)
         }
     }
 
-    /// Host and port of `MOVED 3999 127.0.0.1:6381`. The host may be empty, which means the one that was asked.
-    static func moved(_ text: String) -> (host: String, port: Int)? {
-        let parts = text.split(separator: " ")
-        guard parts.count == 3, parts[0] == "MOVED", let colon = parts[2].lastIndex(of: ":"),
-            let port = Int(parts[2][parts[2].index(after: colon)...]), (1...65_535).contains(port)
-        else { return nil }
-        return (String(parts[2][..<colon]), port)
+    /// Which node has which slot, of a cluster in which all have one.
+    ///
+    /// - Throws: as ``server()``.
+    func slots() async throws -> SlotMap {
+        let answer = try await self.ask(["CLUSTER", "SLOTS"], login: self.options.login())
+        guard !answer.isError, let map = SlotMap(answer.values, askedAt: self.url.host) else {
+            let reason = answer.isError ? answer.texts.first ?? "" : "its answer to CLUSTER SLOTS is not understood"
+            throw UpstreamError(.unreachable, "\(self.url) cannot be used: \(reason)")
+        }
+        guard map.orphanCount == 0 else {
+            throw UpstreamError(
+                .unreachable, "\(self.url) cannot be used: no node has \(map.orphanCount) slots of its cluster")
+        }
+        return map
     }
 
     private func server(host: String, port: Int) -> UpstreamURL {
@@ -89,8 +96,21 @@ struct Discovery {
     // MARK: Asking
 
     struct Answer: Sendable {
-        var isError: Bool
-        var texts: [String]
+        var values: [ReplyValue]
+
+        var isError: Bool {
+            if case .error? = self.values.first { true } else { false }
+        }
+
+        /// Strings, statuses and errors in it.
+        var texts: [String] {
+            self.values.compactMap { value in
+                switch value {
+                case .text(let text), .error(let text): text
+                case .array, .integer, .null: nil
+                }
+            }
+        }
     }
 
     /// Opens a connection for one question.
@@ -153,9 +173,7 @@ private final class QuestionRole: ConnectionRole {
     }
 
     func replyReceived(_ reader: ReplyReader) throws(UpstreamError) {
-        let isArray = reader.token(at: 0).kind == .array
-        let texts = reader.tokens.indices.dropFirst(isArray ? 1 : 0).map(reader.text(at:))
-        self.answer = Discovery.Answer(isError: reader.token(at: 0).kind == .error, texts: texts)
+        self.answer = Discovery.Answer(values: reader.values)
         self.connection?.end(nil)
     }
 

@@ -11,6 +11,14 @@ extension ByteBuffer {
         self.writeBulk(payload)
     }
 
+    /// Appends `SPUBLISH name payload`.
+    mutating func writeShardPublish(name: String, payload: ByteBuffer) {
+        self.reserve(64 + name.utf8.count + payload.readableBytes)
+        self.writeStaticString("*3\r\n$8\r\nSPUBLISH\r\n")
+        self.writeBulk(name)
+        self.writeBulk(payload)
+    }
+
     /// Appends a bulk string.
     mutating func writeBulk(_ text: String) {
         self.writeBulkHead(text.utf8.count)

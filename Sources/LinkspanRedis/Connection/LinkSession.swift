@@ -162,7 +162,8 @@ final class LinkSession<Ingress: IngressRole> {
 @available(*, unavailable)
 extension LinkSession: Sendable {}
 
-private final class Weak<Object: AnyObject> {
+/// Does not keep its object alive.
+final class Weak<Object: AnyObject> {
     weak var object: Object?
 
     init(_ object: Object) {

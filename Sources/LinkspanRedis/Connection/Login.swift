@@ -3,7 +3,7 @@ internal import LinkspanBridgeKit
 /// What is said on a new connection before it is used: who we are, which database, and a first question to prove that we may ask.
 struct Login: Equatable {
     enum Step: Equatable {
-        case authenticate, select, setName, ping, info, role
+        case authenticate, select, setName, ping, info, role, shards
         case setting(String)
     }
 
@@ -17,10 +17,11 @@ struct Login: Equatable {
     ///   - username: nil for the default user.
     ///   - clientName: as `CLIENT LIST` shows it.
     ///   - mustBePrimary: whether a replica will not do.
+    ///   - mustHaveShards: whether a server without sharded Pub/Sub will not do.
     ///   - promises: what is to be found out about the server; nil for nothing.
     init(
         username: String?, password: Secret?, database: Int, clientName: String, mustBePrimary: Bool = false,
-        promises: StreamPromises? = nil
+        mustHaveShards: Bool = false, promises: StreamPromises? = nil
     ) {
         self.promises = promises
         if let password {
@@ -30,6 +31,8 @@ struct Login: Equatable {
         self.add(.setName, ["CLIENT", "SETNAME", clientName])
         self.add(.ping, ["PING"])
         if mustBePrimary { self.add(.role, ["ROLE"]) }
+        // Without its arguments: any server answers with an error, which says whether it knows the command.
+        if mustHaveShards { self.add(.shards, ["SPUBLISH"]) }
         if promises != nil {
             for name in StreamPromises.settings { self.add(.setting(name), ["CONFIG", "GET", name]) }
         }
@@ -65,7 +68,10 @@ struct Login: Equatable {
             throw UpstreamError(error.loginError, "Redis answered: \(error.text)")
         case (.role, _):
             throw UpstreamError(.refused, "whether it is a primary cannot be asked; Redis answered: \(error.text)")
-        case (.setName, _), (.ping, _), (.info, _), (.setting, _):
+        case (.shards, _) where error.text.contains("unknown command"):
+            throw UpstreamError(
+                .refused, "it has no sharded Pub/Sub, which came with Redis 7.0; Redis answered: \(error.text)")
+        case (.setName, _), (.ping, _), (.info, _), (.setting, _), (.shards, _):
             // May be forbidden to this user, or fail while Redis cannot write its disk; any answer means that it is alive and knows us.
             break
         }

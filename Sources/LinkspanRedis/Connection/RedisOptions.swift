@@ -8,6 +8,8 @@ struct RedisOptions: Sendable {
     }
 
     var mode: Mode
+    /// Whether channels are spread over the nodes of a cluster by their names.
+    var isSharded: Bool
     var database: Int
     var window: Int
     var connectTimeout: TimeAmount
@@ -29,6 +31,9 @@ struct RedisOptions: Sendable {
             "mode", .choice(Mode.allCases.map(\.rawValue)), default: "pubsub",
             "`pubsub` is fast and forgets what nobody receives; `streams` keeps messages and makes at_least_once possible."
         ),
+        OptionDeclaration(
+            "sharded", .boolean, default: "false",
+            "With mode pubsub and URLs of a cluster: each channel is at one node instead of all (Redis 7.0 and later)."),
         OptionDeclaration(
             "stream", .text, default: "sc/stream", "With mode streams: the key of the stream that carries all channels."
         ),
@@ -56,6 +61,7 @@ struct RedisOptions: Sendable {
     /// - Throws: ``ConfigurationError`` with every problem found.
     init(_ settings: BridgeSettings) throws(ConfigurationError) {
         self.mode = Mode(rawValue: settings.text("mode")) ?? .pubsub
+        self.isSharded = settings.boolean("sharded")
         self.database = settings.integer("database")
         self.window = settings.integer("window")
         self.connectTimeout = TimeAmount(settings.duration("connect_timeout"))
@@ -87,6 +93,16 @@ struct RedisOptions: Sendable {
                 "mode", "guarantee at_least_once is not possible with redis mode pubsub",
                 "choose redis mode streams, or guarantee at_most_once")
         }
+        if self.isSharded {
+            if self.mode == .streams {
+                problem("sharded", "a stream is at one node of a cluster", "leave out sharded, or choose mode pubsub")
+            }
+            for url in settings.urls where !url.scheme.hasSuffix("+cluster") {
+                problem(
+                    "sharded", "\(url) is not a cluster, which sharded Pub/Sub needs",
+                    "leave out sharded, or write \(url.scheme.hasPrefix("rediss") ? "rediss" : "redis")+cluster://")
+            }
+        }
         if self.pingTimeout <= self.pingInterval {
             problem(
                 "ping_timeout", "must be longer than ping_interval, or a healthy connection counts as lost",
@@ -115,6 +131,6 @@ struct RedisOptions: Sendable {
         Login(
             username: hasCredentials ? self.username : nil, password: hasCredentials ? self.password : nil,
             database: self.mode == .streams ? self.database : 0, clientName: self.clientName,
-            mustBePrimary: mustBePrimary, promises: promises)
+            mustBePrimary: mustBePrimary, mustHaveShards: self.isSharded, promises: promises)
     }
 }

@@ -4,25 +4,16 @@ internal import NIOCore
 /// The connection for subscriptions: brings them to what is wanted, and hands over what arrives, one batch for each read.
 final class SubscriptionRole: IngressRole {
     weak var connection: (any RedisConnection)? {
-        didSet { self.gate.connection = self.connection }
-    }
-
-    private struct Arrived {
-        var name: String
-        var start: Int
-        var length: Int
+        didSet { self.arrivals.attach(self.connection) }
     }
 
     private let link: BridgeLink
     private var plan = SubscriptionPlan()
-    private var names = NameCache()
-    /// What arrived and was not yet handed over; its bytes are the reader's.
-    private var arrived: [Arrived] = []
-    private let gate: IngressGate
+    private let arrivals: Arrivals
 
     init(link: BridgeLink, eventLoop: any EventLoop) {
         self.link = link
-        self.gate = IngressGate(link: link, eventLoop: eventLoop)
+        self.arrivals = Arrivals(link: link, eventLoop: eventLoop)
     }
 
     func interestChanged(_ changes: [InterestChange]) {
@@ -63,39 +54,20 @@ final class SubscriptionRole: IngressRole {
     }
 
     func readCompleted(_ reader: ReplyReader) throws(UpstreamError) {
-        // When the other side has closed, all that is left arrives at once although reading was paused.
-        if !self.gate.isClosed { self.deliver(reader) }
+        self.arrivals.readCompleted(reader)
     }
 
     func connectionEnded(_ reader: ReplyReader) {
-        self.deliver(reader)
-    }
-
-    private func deliver(_ reader: ReplyReader) {
-        guard !self.arrived.isEmpty else { return }
-        let bytes = reader.takeBytes()
-        var batch: [IngressMessage] = []
-        batch.reserveCapacity(self.arrived.count)
-        for one in self.arrived {
-            batch.append(IngressMessage(name: one.name, payload: bytes.getSlice(at: one.start, length: one.length)!))
-        }
-        self.arrived.removeAll(keepingCapacity: true)
-        self.gate.deliver(batch) { [weak self, weak reader] in
-            guard let self, let reader, !self.arrived.isEmpty else { return }
-            self.deliver(reader)
-        }
+        self.arrivals.deliver(reader)
     }
 
     private func messageArrived(_ name: ReplyToken, _ payload: ReplyToken, in reader: ReplyReader, pattern: Int?) {
-        let text = reader.withBytes { bytes in
-            self.names.name(UnsafeRawBufferPointer(rebasing: bytes[name.start..<name.start + name.length]))
-        }
+        let text = self.arrivals.name(name, in: reader)
         if self.plan.hasOverlap {
             let filter = pattern.map { UpstreamFilter(pattern: reader.text(at: $0)) } ?? .exact(text)
             if self.plan.isSecondCopy(filter) { return }
         }
-        self.arrived.append(Arrived(name: text, start: payload.start, length: payload.length))
-        reader.keepReply()
+        self.arrivals.append(text, payload, in: reader)
     }
 
     private func perform(_ step: SubscriptionPlan.Step) {

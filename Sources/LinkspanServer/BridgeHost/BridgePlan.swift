@@ -89,6 +89,7 @@ struct BridgePlanner {
         let speaks = rule.probe != nil || rule.repair != nil
         let bridge = self.bridge(kind, rule, upstream, sends: sends || speaks)
         guard let selector, let template, let bridge else { return nil }
+        self.checkPatterns(rule, selector, bridge, upstream, path)
         return BridgePlan(
             index: BridgeIndex(index), rule: rule, kind: kind.kind, bridge: bridge,
             mute: sends || !speaks ? nil : self.bridge(kind, rule, upstream, sends: false),
@@ -131,6 +132,19 @@ struct BridgePlanner {
             self.problems += error.problems.filter { !self.problems.contains($0) }
             return nil
         }
+    }
+
+    private mutating func checkPatterns(
+        _ rule: BridgeRule, _ selector: ChannelSelector, _ bridge: any Bridge, _ upstream: UpstreamSettings,
+        _ path: String
+    ) {
+        guard rule.interest == .always, rule.direction != .egress, !bridge.takesPrefixes,
+            let pattern = selector.include.first(where: { !$0.isLiteral })
+        else { return }
+        self.report(
+            "\(path).interest",
+            "broker \"\(rule.upstream)\" has no subscriptions by pattern, and \(pattern) is one",
+            hint: "choose interest: on_demand, or list the channels by name")
     }
 
     private mutating func selector(of rule: BridgeRule, _ path: String) -> ChannelSelector? {
