@@ -20,6 +20,9 @@ public struct AMQPBridge: Bridge {
     public var carriesHeader: Bool { true }
     public var answersProbes: Bool { self.options.guarantee == .atLeastOnce }
 
+    /// A binding that exists already is bound again without an effect.
+    public var renewsSubscriptions: Bool { true }
+
     private let settings: BridgeSettings
     private let options: AMQPOptions
 

@@ -43,15 +43,19 @@ struct BindingTable {
         self.needs[RoutingKey(name)] != nil || self.prefixes.contains { name.utf8.starts(with: $0.utf8) }
     }
 
+    /// A filter that comes again has its key bound again, in case that only the upstream has lost the binding.
+    ///
     /// - Returns: what to ask of the upstream, if anything, and whether the filter is settled already by an earlier one.
     mutating func subscribe(_ filter: UpstreamFilter) -> (operation: Operation?, isSettled: Bool) {
         let key = Self.key(for: filter)
         var need = self.needs[key] ?? Need()
         defer { self.needs[key] = need }
         let isFirst = need.filters.isEmpty
+        let isRenewed = need.isBound && need.filters.contains(filter)
         if !need.filters.contains(filter) { need.filters.append(filter) }
-        guard isFirst else { return (nil, need.isBound) }
+        guard isFirst || isRenewed else { return (nil, need.isBound) }
         self.unanswered[key, default: 0] += 1
+        guard isFirst else { return (.bind(key), false) }
         if let prefix = Self.prefix(of: filter) { self.prefixes.append(prefix) }
         return (.bind(key), false)
     }

@@ -35,6 +35,10 @@ public protocol Bridge: Sendable {
     /// it is refused where it is false.
     var takesPrefixes: Bool { get }
 
+    /// Whether a filter that is subscribed and comes again is asked of the upstream again, which does no harm there and restores what
+    /// only the upstream lost. False unless a bridge says otherwise; the host then asks once in a conversation.
+    var renewsSubscriptions: Bool { get }
+
     /// Checks its settings; touches no network.
     ///
     /// - Throws: ``ConfigurationError`` with every problem found, a promise that this upstream cannot keep included.
@@ -52,6 +56,7 @@ public protocol Bridge: Sendable {
 extension Bridge {
     public var answersProbes: Bool { false }
     public var takesPrefixes: Bool { true }
+    public var renewsSubscriptions: Bool { false }
 
     /// None: all bridges at one upstream share its names.
     public static var namespaceOptions: [String] { [] }

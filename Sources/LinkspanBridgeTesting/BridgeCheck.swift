@@ -7,6 +7,7 @@ public enum BridgeCheck: String, Sendable, CaseIterable, CustomStringConvertible
     case prefixFilter = "a prefix filter receives every name below it"
     case overlappingFilters = "overlapping filters deliver once, and removing one leaves the other"
     case unsubscribes = "an unsubscribed filter delivers nothing more"
+    case renews = "a filter that is asked for again is settled again, and delivers once"
     case header = "the header arrives as it was sent, and none arrives where none was sent"
     case payloads = "payload bytes arrive unchanged"
     case names = "awkward names arrive unchanged"
@@ -24,7 +25,7 @@ public enum BridgeCheck: String, Sendable, CaseIterable, CustomStringConvertible
     var needsPrefixes: Bool {
         switch self {
         case .prefixFilter, .overlappingFilters, .unsubscribes: true
-        case .connects, .delivers, .confirms, .exactFilter, .header, .payloads, .names, .wakes, .backpressure, .cancels,
+        case .connects, .delivers, .confirms, .exactFilter, .renews, .header, .payloads, .names, .wakes, .backpressure, .cancels,
             .restarts, .resumes, .wrongPassword, .unreachable:
             false
         }

@@ -13,6 +13,21 @@ extension BridgeConformance {
         try requireEqual(received.map(\.text), ["1", "2"])
     }
 
+    func checkRenewal(_ pair: Pair) async throws {
+        guard pair.sites.receiver.bridge.renewsSubscriptions else { return }
+        let name = pair.names.plain("renewed")
+        try await pair.subscribe(.exact(name))
+        try await pair.send([pair.message(name, "1")])
+        for _ in 0..<3 { try await pair.subscribe(.exact(name)) }
+        let received = try await pair.receiveUpTo("2", on: name)
+        try requireEqual(received.map(\.text), ["1", "2"])
+        try await self.drop(.exact(name), pair)
+        try await pair.send([pair.message(name, "3")])
+        try await pair.subscribe(.exact(name))
+        let later = try await pair.receiveUpTo("4", on: name)
+        try requireEqual(later.map(\.text), ["1", "2", "4"])
+    }
+
     func checkPrefixFilter(_ pair: Pair) async throws {
         try await pair.subscribe(.prefix(pair.names.below("tree")))
         let names = ["tree/a", "tree/b", "tree/c/d", "tree/c/d/e", "tree/x y", "tree/[a]*?"].map(pair.names.plain)

@@ -75,6 +75,7 @@ public struct BridgeConformance: Sendable {
         case .prefixFilter: try await self.withPair(check, self.checkPrefixFilter)
         case .overlappingFilters: try await self.withPair(check, self.checkOverlappingFilters)
         case .unsubscribes: try await self.withPair(check, self.checkUnsubscribe)
+        case .renews: try await self.withPair(check, self.checkRenewal)
         case .header: try await self.withPair(check, self.checkHeader)
         case .payloads: try await self.withPair(check, self.checkPayloads)
         case .names: try await self.withPair(check, self.checkNames)

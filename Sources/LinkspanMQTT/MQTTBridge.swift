@@ -47,6 +47,9 @@ public struct MQTTBridge: Bridge {
 
     public var carriesHeader: Bool { self.plan.version == .v5 }
 
+    /// Before version 5 a broker sends its retained messages at each subscription.
+    public var renewsSubscriptions: Bool { self.plan.version == .v5 }
+
     private let plan: ConversationPlan
     private let memory = SessionMemory()
 

@@ -45,7 +45,7 @@ struct TopicFilters {
     private var granted: Set<Topic> = []
     private var waiting: [Topic: [UpstreamFilter]] = [:]
 
-    /// Takes over `changes`, in order.
+    /// Takes over `changes`, in order. A filter that is granted and comes again is asked for again, in case that only the broker lost it.
     ///
     /// - Parameter settled: receives what needs no word from the broker: filters that a granted one covers, and those no broker could
     ///   take.
@@ -53,6 +53,7 @@ struct TopicFilters {
     mutating func apply(_ changes: [InterestChange], settled: inout [SettledFilter]) -> FilterChanges {
         var result = FilterChanges()
         var prefixesChanged = false
+        var renewed: Set<Topic> = []
         for change in changes {
             switch change {
             case .subscribe(let filter):
@@ -60,6 +61,7 @@ struct TopicFilters {
                     settled.append(SettledFilter(filter: filter, isAccepted: false))
                     continue
                 }
+                if let carrier = self.carrier(of: filter, topic), self.isHeld(filter, topic) { renewed.insert(carrier) }
                 switch filter {
                 case .exact: self.names.insert(topic)
                 case .prefix:
@@ -84,6 +86,9 @@ struct TopicFilters {
         } else {
             self.followNames(changes, into: &result)
         }
+        for topic in renewed where self.active.contains(topic) && self.granted.remove(topic) != nil {
+            result.subscribe.append(topic)
+        }
         for case .subscribe(let filter) in changes {
             self.wait(filter, settled: &settled)
         }
@@ -96,6 +101,7 @@ struct TopicFilters {
             self.granted.insert(topic)
         } else {
             self.active.remove(topic)
+            self.granted.remove(topic)
         }
         let filters = self.waiting.removeValue(forKey: topic) ?? []
         return filters.map { SettledFilter(filter: $0, isAccepted: isAccepted) }
@@ -144,6 +150,14 @@ struct TopicFilters {
         result.unsubscribe = Array(self.active.subtracting(needed))
         self.granted.subtract(result.unsubscribe)
         self.active = needed
+    }
+
+    /// Whether exactly this filter was asked for before.
+    private func isHeld(_ filter: UpstreamFilter, _ topic: Topic) -> Bool {
+        switch filter {
+        case .exact: self.names.contains(topic)
+        case .prefix: self.prefixes[topic]?.contains(filter) == true
+        }
     }
 
     private mutating func wait(_ filter: UpstreamFilter, settled: inout [SettledFilter]) {

@@ -103,7 +103,36 @@ struct ProofTests {
             let exchange = "rabbit_misc:r(<<\"\(upstream.virtualHost)\">>, exchange, <<\"linkspan\">>)"
             try await upstream.server.evaluate(
                 "[rabbit_binding:remove(B, <<\"test\">>) || B <- rabbit_binding:list_for_source(\(exchange))].")
-            try await self.proven(instance, after: 1)
+            try await upstream.wait(for: 1, subscriptionsTo: [ControlChannel.probe.channel.string])
+            let returned = instance.bridge.probe?.returnedCount ?? 0
+            _ = try await eventually(within: .seconds(60), "a probe that returns") {
+                instance.bridge.probe?.returnedCount ?? 0 > returned ? true : nil
+            }
+            try await instance.stop()
+        }
+    }
+
+    @Test(.enabled(if: ServerKind.rabbitMQ.canBeTested), arguments: Guarantee.allCases)
+    func `the binding of one channel that somebody removes comes back, and the connection stays`(
+        _ guarantee: Guarantee
+    ) async throws {
+        try await UpstreamKind.amqp.withCalm { upstream in
+            guard let upstream = upstream as? AMQPUpstream else { return }
+            let instance = try await EmbeddedInstance(
+                "one", brokers: Self.patient(upstream.configuration),
+                bridges: Self.bridges("guarantee: \(guarantee.rawValue)"))
+            let checker = try Checker()
+            try await checker.open("a", instance.url)
+            try await checker.subscribe("a", ["news"])
+            try await self.proven(instance)
+            try await upstream.wait(for: 1, subscriptionsTo: ["news"])
+            let connects = instance.bridge.connects
+            try await upstream.server.deleteBinding(
+                upstream.name(of: "news"), of: "linkspan.one.up", virtualHost: upstream.virtualHost)
+            try await upstream.wait(for: 1, subscriptionsTo: ["news"])
+            try await upstream.publish("1", to: "news")
+            #expect(try await checker.message("a", "news") == 1)
+            #expect(instance.bridge.connects == connects, "\(instance.bridge)")
             try await instance.stop()
         }
     }

@@ -27,6 +27,20 @@ struct BindingTableTests {
         #expect(table.unsubscribe(.prefix("sc.b")) == nil)
     }
 
+    @Test func `a filter that comes again binds its key again, once at a time`() {
+        var table = BindingTable()
+        let key = RoutingKey("sc.#")
+        _ = table.subscribe(.prefix("sc.a"))
+        _ = table.subscribe(.prefix("sc.b"))
+        #expect(table.subscribe(.prefix("sc.a")) == (nil, false))
+        _ = table.bindAnswered(key, accepted: true)
+        #expect(table.subscribe(.prefix("sc.a")) == (.bind(key), false))
+        #expect(table.bindAnswered(key, accepted: true) == [.prefix("sc.a"), .prefix("sc.b")])
+        #expect(table.unsubscribe(.prefix("sc.a")) == nil)
+        #expect(table.unsubscribe(.prefix("sc.b")) == .unbind(key))
+        #expect(!table.wants("sc.x"))
+    }
+
     @Test func `a refused key is forgotten, so that asking again asks the upstream again`() {
         var table = BindingTable()
         let key = RoutingKey("sc.secret")

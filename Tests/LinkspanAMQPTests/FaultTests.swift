@@ -94,6 +94,23 @@ struct FaultTests {
     }
 
     @Test(arguments: Guarantee.allCases)
+    func `a binding that is deleted under us is there again when its filter is asked for again`(
+        _ guarantee: Guarantee
+    ) async throws {
+        try await TestBroker.calm { broker in
+            let talk = try await Talk.connected(broker.settings(guarantee))
+            try await talk.subscribe(.exact("sc.a"))
+            try await broker.server.deleteBinding(
+                "sc.a", of: "linkspan.one.conformance", virtualHost: broker.virtualHost)
+            try await talk.send(1...1, to: "sc.a")
+            try await talk.subscribe(.exact("sc.a"))
+            try await talk.send(2...2, to: "sc.a")
+            #expect(try await talk.receive(count: 1) == ["2"])
+            try await talk.finish()
+        }
+    }
+
+    @Test(arguments: Guarantee.allCases)
     func `an exchange that is deleted under us is noticed by the next publish and declared again`(
         _ guarantee: Guarantee
     ) async throws {

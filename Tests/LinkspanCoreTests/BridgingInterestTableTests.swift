@@ -49,6 +49,66 @@ import Testing
         #expect(table.takeChanges() == [Self.unsubscribe("a")])
     }
 
+    @Test func `what the upstream was told it is told again, everything once in a period`() {
+        var table = InterestTable(linger: .zero)
+        for name in ["a", "b", "c"] { table.subscribed(name) }
+        _ = table.takeChanges()
+        table.subscribed("late")
+        table.renew(every: .seconds(10), at: Self.at(100))
+        table.renew(every: .seconds(10), at: Self.at(109))
+        #expect(table.takeChanges() == [Self.subscribe("late")])
+        table.renew(every: .seconds(10), at: Self.at(110))
+        let names = ["a", "b", "c", "late"]
+        #expect(Set(table.takeChanges()) == Set(names.map(Self.subscribe)))
+        table.renew(every: .seconds(10), at: Self.at(119))
+        #expect(!table.hasChanges)
+        table.renew(every: .seconds(10), at: Self.at(120))
+        #expect(table.takeChanges().count == 4)
+    }
+
+    @Test func `a large table is told again at a bounded pace, however seldom the clock is looked at`() {
+        var table = InterestTable(linger: .zero)
+        let count = 5 * InterestTable.renewalsPerSecond
+        for number in 0..<count { table.subscribed("\(number)") }
+        _ = table.takeChanges()
+        table.renew(every: .seconds(1), at: Self.at(0))
+        var told: [InterestChange] = []
+        for second in [1, 2, 3, 60, 61, 62] as [Int64] {
+            table.renew(every: .seconds(1), at: Self.at(second))
+            let changes = table.takeChanges()
+            #expect(changes.count <= InterestTable.renewalsPerSecond)
+            told += changes
+        }
+        #expect(told.count == count + InterestTable.renewalsPerSecond && Set(told).count == count)
+    }
+
+    @Test func `a name that is left before it was told again is left, and a lost link starts a new round`() {
+        var table = InterestTable(linger: .zero)
+        for name in ["a", "b"] { table.subscribed(name) }
+        _ = table.takeChanges()
+        table.renew(every: .seconds(1), at: Self.at(0))
+        table.renew(every: .seconds(1), at: Self.at(1))
+        table.unsubscribed("a", at: Self.at(1))
+        table.expire(at: Self.at(1))
+        #expect(Set(table.takeChanges()) == [Self.unsubscribe("a"), Self.subscribe("b")])
+        table.renew(every: .seconds(1), at: Self.at(2))
+        table.linkLost()
+        #expect(table.takeChanges() == [Self.subscribe("b")])
+        table.renew(every: .seconds(1), at: Self.at(50))
+        #expect(!table.hasChanges)
+        table.renew(every: .seconds(1), at: Self.at(51))
+        #expect(table.takeChanges() == [Self.subscribe("b")])
+    }
+
+    @Test func `filters that are wanted always are told again too`() {
+        var table = InterestTable(always: [.prefix("a/"), .exact("b")])
+        #expect(table.takeChanges().count == 2)
+        table.renew(every: .seconds(1), at: Self.at(0))
+        #expect(!table.hasChanges)
+        table.renew(every: .seconds(1), at: Self.at(1))
+        #expect(table.takeChanges() == [.subscribe(.prefix("a/")), Self.subscribe("b")])
+    }
+
     @Test func `churn before the bridge looked cancels out`() {
         var table = InterestTable(linger: .zero)
         table.subscribed("a")

@@ -26,6 +26,30 @@ struct TopicFiltersTests {
         #expect(self.apply(.unsubscribe(.exact("sc/a"))) == Self.changes([]))
     }
 
+    @Test mutating func `what was granted and comes again is asked for again, and may be refused then`() {
+        _ = self.apply(.subscribe(.exact("sc/a")), .subscribe(.prefix("plant/")))
+        #expect(self.apply(.subscribe(.exact("sc/a"))) == Self.changes([]))
+        for topic in ["sc/a", "plant/#"] { _ = self.filters.answered(Topic(topic), isAccepted: true) }
+        self.settled = []
+        let again = self.apply(.subscribe(.exact("sc/a")), .subscribe(.prefix("plant/")))
+        #expect(again == Self.changes(["plant/#", "sc/a"]))
+        #expect(self.settled == [] && self.filters.covers(Topic("sc/a")))
+        #expect(self.apply(.subscribe(.exact("sc/a"))) == Self.changes([]))
+        let granted = self.filters.answered(Topic("plant/#"), isAccepted: true)
+        #expect(granted == [SettledFilter(filter: .prefix("plant/"), isAccepted: true)])
+        let refused = self.filters.answered(Topic("sc/a"), isAccepted: false)
+        #expect(refused.allSatisfy { $0 == SettledFilter(filter: .exact("sc/a"), isAccepted: false) })
+        #expect(!refused.isEmpty && !self.filters.covers(Topic("sc/a")))
+        #expect(self.apply(.subscribe(.exact("sc/a"))) == Self.changes(["sc/a"]))
+    }
+
+    @Test mutating func `a name below a prefix that comes again asks for the prefix again`() {
+        _ = self.apply(.subscribe(.prefix("sc/")))
+        _ = self.filters.answered(Topic("sc/#"), isAccepted: true)
+        #expect(self.apply(.subscribe(.exact("sc/a"))) == Self.changes([]))
+        #expect(self.apply(.subscribe(.exact("sc/a"))) == Self.changes(["sc/#"]))
+    }
+
     @Test mutating func `what comes and goes in one batch leaves no trace`() {
         #expect(self.apply(.subscribe(.exact("sc/a")), .unsubscribe(.exact("sc/a"))) == Self.changes([]))
         #expect(self.apply(.subscribe(.prefix("sc/a/")), .unsubscribe(.prefix("sc/a/"))) == Self.changes([]))

@@ -83,6 +83,16 @@ extension LocalServer {
         try await self.control("eval", expression)
     }
 
+    /// Takes one binding to the exchange `linkspan` from a queue, as an operator does by hand.
+    public func deleteBinding(_ key: String, of queue: String, virtualHost: String) async throws {
+        try await self.evaluate(
+            """
+            ok = rabbit_binding:remove({binding, \
+            rabbit_misc:r(<<"\(virtualHost)">>, exchange, <<"linkspan">>), <<"\(key)">>, \
+            rabbit_misc:r(<<"\(virtualHost)">>, queue, <<"\(queue)">>), []}, fun(_, _) -> ok end, <<"test">>).
+            """)
+    }
+
     /// Makes a virtual host of its own, with all rights for `guest`, and returns its name.
     public func makeVirtualHost() async throws -> String {
         let name = "test-\(TestRun.nextNumber())-\(UInt32.random(in: 0 ... .max))"

@@ -22,6 +22,10 @@ public struct InterestTable: Sendable {
     private var leaving = CircularBuffer<Departure>()
     private var changed: [UpstreamName] = []
     private var fixedIsTold = false
+    /// Names of this round of ``renew(every:at:)`` that are still to come.
+    private var renewals: [UpstreamName] = []
+    private var renewedAt: NIODeadline?
+    private var roundBegan = NIODeadline.uptimeNanoseconds(0)
 
     /// A table that follows the channels.
     ///
@@ -117,14 +121,52 @@ public struct InterestTable: Sendable {
         return changes
     }
 
+    /// Asks the upstream again for what it was told, in turns: everything once in `period`, but no more than ``renewalsPerSecond`` names.
+    ///
+    /// To be called again and again while the upstream is there; the first round begins a period after the first call.
+    public mutating func renew(every period: Duration, at now: NIODeadline) {
+        guard let last = self.renewedAt else {
+            self.roundBegan = now
+            self.renewedAt = now
+            return
+        }
+        self.renewedAt = now
+        if self.renewals.isEmpty {
+            guard self.roundBegan + TimeAmount(period) <= now else { return }
+            self.roundBegan = now
+            self.fixedIsTold = false
+            self.renewals = Array(self.names.keys)
+        }
+        let quota = (now - last).nanoseconds / (1_000_000_000 / Int64(Self.renewalsPerSecond))
+        for _ in 0..<min(max(quota, 1), Int64(Self.renewalsPerSecond)) {
+            guard let name = self.renewals.popLast() else { return }
+            self.renew(name)
+        }
+    }
+
+    public static let renewalsPerSecond = 200
+
+    private mutating func renew(_ name: UpstreamName) {
+        guard var entry = self.names[name], entry.isWanted, entry.isTold else { return }
+        entry.isRenewed = true
+        if !entry.isChanged {
+            entry.isChanged = true
+            self.changed.append(name)
+        }
+        self.names[name] = entry
+    }
+
     /// The conversation ended: the next ``takeChanges()`` returns the whole interest.
     public mutating func linkLost() {
         self.fixedIsTold = false
         self.rejected.removeAll()
+        self.renewals.removeAll()
+        self.renewedAt = nil
         self.names = self.names.filter { $0.value.isWanted }
         self.changed = Array(self.names.keys)
         for name in self.changed {
             self.names[name]?.isTold = false
+            self.names[name]?.isRenewed = false
             self.names[name]?.isChanged = true
         }
     }
@@ -157,11 +199,12 @@ public struct InterestTable: Sendable {
 
     private mutating func settleChange(of name: UpstreamName) -> InterestChange? {
         guard var entry = self.names[name] else { return nil }
-        let wasTold = entry.isTold
+        let (wasTold, isRenewed) = (entry.isTold, entry.isRenewed)
         entry.isChanged = false
+        entry.isRenewed = false
         entry.isTold = entry.isWanted
         self.names[name] = entry.isWanted ? entry : nil
-        guard entry.isWanted != wasTold else { return nil }
+        guard entry.isWanted != wasTold || entry.isWanted && isRenewed else { return nil }
         if entry.isWanted { return .subscribe(.exact(name.string)) }
         self.rejected.remove(.exact(name.string))
         return .unsubscribe(.exact(name.string))
@@ -180,6 +223,8 @@ public struct InterestTable: Sendable {
     private struct Entry: Sendable {
         var isWanted = false
         var isTold = false
+        /// Told, and to be told again.
+        var isRenewed = false
         /// In `changed`.
         var isChanged = false
         /// In `leaving`, at most once.

@@ -18,6 +18,9 @@ struct BridgePlan: Sendable {
 
     var receives: Bool { self.rule.direction != .egress }
 
+    /// How often each subscription is asked for again; nil where the bridge would not, or the rule wants no probes.
+    var renewalPeriod: Duration? { self.bridge.renewsSubscriptions ? self.rule.probe?.deadline : nil }
+
     func carriesOut(_ channel: ChannelName) -> Bool {
         self.publishes && self.selector.contains(channel)
     }

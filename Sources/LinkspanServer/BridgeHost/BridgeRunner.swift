@@ -117,6 +117,9 @@ final class BridgeRunner: Sendable {
         let now = self.clock.now()
         self.update { state in
             state.interest.expire(at: now)
+            if let period = self.plan.renewalPeriod, state.link.state == .up {
+                state.interest.renew(every: period, at: now)
+            }
             state.buffer.expire(at: now)
             state.buffer.shrink()
             self.queueMarks(&state, at: now)
