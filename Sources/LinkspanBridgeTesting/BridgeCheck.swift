@@ -25,7 +25,8 @@ public enum BridgeCheck: String, Sendable, CaseIterable, CustomStringConvertible
     var needsPrefixes: Bool {
         switch self {
         case .prefixFilter, .overlappingFilters, .unsubscribes: true
-        case .connects, .delivers, .confirms, .exactFilter, .renews, .header, .payloads, .names, .wakes, .backpressure, .cancels,
+        case .connects, .delivers, .confirms, .exactFilter, .renews, .header, .payloads, .names, .wakes, .backpressure,
+            .cancels,
             .restarts, .resumes, .wrongPassword, .unreachable:
             false
         }

@@ -153,6 +153,8 @@ public enum SharedRabbitMQ {
             guard let server = try await self.starting?.value else { return }
             server.resume()
             if !TestPorts.accepts(server.port) { try await server.restart() }
+            // A test that failed on its way may have left the server short of memory, and every later one with it.
+            try await server.control("set_vm_memory_high_watermark", "absolute", "2GB")
         }
     }
 }
