@@ -48,6 +48,39 @@ struct LoadTests {
         #expect(try #require(seen[fault]) > 0)
     }
 
+    @Test func `slow readers get an unbroken part, and others everything`() async throws {
+        // So little that even a generator that stands still for a second is no slow reader itself.
+        let row = Row(
+            name: "smoke", title: "500 messages/s of 1 KiB to 2 subscribers, beside 3 that read a tenth of that",
+            scenario: .overload(3, bytesPerSecond: 50_000) { plan in
+                plan.subscribersPerChannel = 2
+                plan.payloadSize = 1024
+                plan.pace = .perSecond(500)
+                plan.drainLimit = .seconds(60)
+            },
+            reference: .linkspan, contenders: [.linkspan], measures: [(.bytesPerSlowReader, nil)])
+        let comparison = Comparison(
+            tools: Programs.tools, cores: Cores(server: [], broker: [], generator: []), rounds: 1,
+            measured: .milliseconds(500), note: { _ in })
+        let outcome = await comparison.run(row)
+        #expect(outcome.isClean, "\(outcome.failures) \(outcome.faults)")
+        #expect(outcome.median("linkspan", 0) != nil)
+    }
+
+    @Test func `what a slow reader misses is found out`() async throws {
+        let (process, port, folder) = try self.floor("--drop-every", "10")
+        defer { withExtendedLifetime((process, folder)) {} }
+        var plan = self.plan(port)
+        // The floor drops for whoever subscribed last, and that is the slow one while nobody else does.
+        plan.subscribersPerChannel = 0
+        plan.completion = .acknowledgement(every: 64)
+        plan.pace = .window(64)
+        let generator = try LoadGenerator(plan)
+        let readers = SlowReaders(1, of: plan, bytesPerSecond: 1 << 20)
+        let (_, outcome) = try await readers.read(process.meter) { try await generator.measure(process.meter) }
+        #expect(outcome.faults.lost > 0)
+    }
+
     @Test func `a row compares the server with the yardstick`() async throws {
         let comparison = Comparison(
             tools: Programs.tools, cores: Cores(server: [], broker: [], generator: []), rounds: 1,

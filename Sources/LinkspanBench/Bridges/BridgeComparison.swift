@@ -109,7 +109,9 @@ struct BridgeComparison: Sendable {
             case .messagesPerSecond: self.messagesPerSecond
             case .latencyMedianMicroseconds: self.latencyMedian.map { $0 / 1000 }
             case .latency99Microseconds: self.latency99.map { $0 / 1000 }
-            case .serverMicrosecondsPerMessage, .serverMicrosecondsPerConnection, .bytesPerConnection, .corePercent: nil
+            case .serverMicrosecondsPerMessage, .serverMicrosecondsPerConnection, .bytesPerConnection,
+                .bytesPerSlowReader, .corePercent:
+                nil
             }
         }
     }

@@ -87,6 +87,15 @@ struct Comparison: Sendable {
             let percent = Double(nanoseconds) / Double(span.nanoseconds) * 100
             let values = row.measures.map { $0.measure == .corePercent ? percent : Double(bytes) / Double(count + 1) }
             return (values, Faults())
+        case .overload(let count, let bytesPerSecond, let adjust):
+            adjust(&plan)
+            let generator = try LoadGenerator(plan)
+            let readers = SlowReaders(count, of: plan, bytesPerSecond: bytesPerSecond)
+            let (result, slow) = try await readers.read(meter) { try await generator.measure(meter) }
+            var faults = result.faults
+            faults += slow.faults
+            // Only for a server that delivered something to those that keep up.
+            return ([result.delivered > 0 ? Double(slow.growth) / Double(count) : nil], faults)
         }
     }
 }
@@ -94,7 +103,10 @@ struct Comparison: Sendable {
 extension Row {
     /// Memory that an earlier run left in a server would hide what this one needs.
     fileprivate var needsFreshServers: Bool {
-        if case .idle = self.scenario { true } else { false }
+        switch self.scenario {
+        case .idle, .overload: true
+        case .traffic, .storm: false
+        }
     }
 }
 
@@ -107,7 +119,7 @@ extension LoadResult {
         case .latencyMedianMicroseconds: self.latencyMedian.map { $0 / 1000 }
         case .latency99Microseconds: self.latency99.map { $0 / 1000 }
         case .messagesPerSecond: Double(self.delivered) / self.seconds
-        case .serverMicrosecondsPerConnection, .bytesPerConnection, .corePercent: nil
+        case .serverMicrosecondsPerConnection, .bytesPerConnection, .bytesPerSlowReader, .corePercent: nil
         }
     }
 }

@@ -5,6 +5,7 @@ enum Measure: String, Sendable {
     case latencyMedianMicroseconds = "p50_us"
     case latency99Microseconds = "p99_us"
     case bytesPerConnection = "bytes_per_connection"
+    case bytesPerSlowReader = "bytes_per_slow_reader"
     case corePercent = "core_percent"
     case messagesPerSecond = "messages_per_second"
 
@@ -15,6 +16,7 @@ enum Measure: String, Sendable {
         case .latencyMedianMicroseconds: "p50, µs"
         case .latency99Microseconds: "p99, µs"
         case .bytesPerConnection: "resident memory per connection, bytes"
+        case .bytesPerSlowReader: "most memory per slow reader, bytes"
         case .corePercent: "CPU, % of a core"
         case .messagesPerSecond: "messages per second"
         }

@@ -6,6 +6,8 @@ struct Row: Sendable {
         case storm(Int)
         /// So many subscribed connections that do nothing, in a fresh server: memory, and CPU for so long after a pause.
         case idle(Int, Duration)
+        /// Traffic beside so many subscribers that each read so many bytes a second: the memory that they cost a fresh server.
+        case overload(Int, bytesPerSecond: Int, @Sendable (inout LoadPlan) -> Void)
     }
 
     /// For the command line and JSON.
@@ -27,6 +29,13 @@ struct Row: Sendable {
         return [
             Row.fanOut(window: 1, .floorEach, 1.15), Row.fanOut(window: 16, .floorBatch, 1.25),
             Row.fanOut(window: 64, .floorBatch, 1.25),
+            Row(
+                name: "fan-out-10k", title: "1 to \(UInt64(idle).grouped), one message at a time",
+                scenario: .traffic { plan in
+                    plan.subscribersPerChannel = idle
+                    plan.measured *= 2
+                }, reference: .floorEach, contenders: [.floorEach, .linkspan],
+                measures: [(.serverMicrosecondsPerMessage, nil)], mostRounds: 3),
             Row(
                 name: "channels-1", title: "1,000 channels, one publisher and one subscriber each",
                 scenario: .traffic { plan in plan.channels = 1000 },
@@ -81,6 +90,16 @@ struct Row: Sendable {
                 scenario: .idle(idle, isShort ? .seconds(2) : .seconds(8)),
                 reference: .linkspan, contenders: [.linkspan],
                 measures: [(.corePercent, .atMost(3))], mostRounds: 3),
+            Row(
+                name: "overload",
+                title: "2,000 messages/s of 1 KiB to 5 subscribers, beside 30 that read a tenth of that",
+                scenario: .overload(30, bytesPerSecond: 200_000) { plan in
+                    plan.subscribersPerChannel = 5
+                    plan.payloadSize = 1024
+                    plan.pace = .perSecond(2000)
+                    plan.measured = isShort ? .seconds(2) : .seconds(6)
+                }, reference: .linkspan, contenders: [.linkspan],
+                measures: [(.bytesPerSlowReader, .atMost(1.5 * 1_048_576))], mostRounds: 3),
             Row(
                 name: "two-loops", title: "1 to 1,000, one message at a time, with two event loops on two cores",
                 scenario: .traffic { plan in plan.subscribersPerChannel = 1000 },

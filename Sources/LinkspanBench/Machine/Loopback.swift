@@ -20,9 +20,13 @@ enum Loopback {
     }
 
     /// A connection to a port of 127.0.0.1, made at once (the backlog permitting) and non-blocking from then on.
-    static func connect(port: UInt16) throws -> Int32 {
+    /// - Parameter receiveBytes: what the kernel keeps for it unread; its own choice unless given.
+    static func connect(port: UInt16, receiveBytes: Int32? = nil) throws -> Int32 {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw BenchError("no descriptors left (errno \(errno)); try `ulimit -n 65536`") }
+        if var receiveBytes {
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receiveBytes, socklen_t(MemoryLayout<Int32>.size))
+        }
         guard Self.call(port, { Glibc.connect(descriptor, $0, $1) }) == 0 else {
             let code = errno
             close(descriptor)
