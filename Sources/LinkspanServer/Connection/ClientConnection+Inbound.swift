@@ -48,6 +48,9 @@ extension ClientConnection {
         if !self.pauses.isEmpty { self.setAutoRead(false) }
     }
 
+    /// Ends here: passing it on would touch what stands behind us once per read, for nobody.
+    func channelReadComplete(context: ChannelHandlerContext) {}
+
     private var isListening: Bool { self.stage != .finishing && self.stage != .ended }
 
     func handleUnread() {

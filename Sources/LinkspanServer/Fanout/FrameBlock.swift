@@ -12,7 +12,9 @@ final class FrameBlock: @unchecked Sendable {
     @exclusivity(unchecked) private(set) var capacity: Int
     @exclusivity(unchecked) private(set) var count = 0
 
-    init(capacity: Int = 4096) {
+    /// - Parameter capacity: to begin with. Most channels have little for one turn, and what is written to a thousand of them should lie close
+    ///   together; a block that had to grow stays large while it is pooled.
+    init(capacity: Int = 1024) {
         self.base = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
         self.capacity = capacity
     }
