@@ -13,9 +13,10 @@ import Testing
         let owner: ChannelOwner
         let turn: Turn
         let counters = LoopCounters()
-        let plane = BridgeSeamTests.Plane([EgressRoute(bridge: BridgeIndex(0), name: "n")])
+        let plane: BridgeSeamTests.Plane
 
-        init(epoch: UInt64 = 100) {
+        init(epoch: UInt64 = 100, routes: [EgressRoute] = [EgressRoute(bridge: BridgeIndex(0), name: "n")]) {
+            self.plane = BridgeSeamTests.Plane(routes)
             let congestion = Congestion()
             let context = ServerContext(
                 settings: ServerSettings(), instance: .own, epoch: epoch, bridgePlane: self.plane,
@@ -41,7 +42,8 @@ import Testing
             }
         }
 
-        func arrive(_ channel: String, from header: EnvelopeHeader) {
+        @discardableResult
+        func arrive(_ channel: String, from header: EnvelopeHeader) -> IngressTally {
             var tally = IngressTally()
             Array(channel.utf8).withUnsafeBytes { name in
                 Array("1".utf8).withUnsafeBytes { data in
@@ -50,6 +52,7 @@ import Testing
                         turn: self.turn, tally: &tally)
                 }
             }
+            return tally
         }
 
         /// Ends the turn, and says what left by the bridge in it.
@@ -66,6 +69,39 @@ import Testing
         func forget(idle: TimeAmount) {
             self.owner.forget(idleSince: self.turn.now - idle, windowsIdleSince: .distantPast)
         }
+    }
+
+    @Test
+    func `what a living namesake publishes is delivered once and goes no further, and nothing of ours comes back`() {
+        func header(
+            _ epoch: UInt64, _ sequence: UInt64, acceptedAt: UInt64, hops: [InstanceID] = [.own]
+        ) -> EnvelopeHeader {
+            EnvelopeHeader(
+                origin: Origin(instance: .own, epoch: epoch, sequence: sequence), hops: hops, acceptedAt: acceptedAt)
+        }
+        let owned = Owned(
+            epoch: 100, routes: [EgressRoute(bridge: BridgeIndex(1), name: "n", transit: 0b01)])
+        for epoch in [50, 900] as [UInt64] {
+            #expect(owned.arrive("a", from: header(epoch, 1, acceptedAt: 1000)).delivered == 1)
+            #expect(owned.arrive("a", from: header(epoch, 1, acceptedAt: 1000)).duplicate == 1)
+            #expect(owned.arrive("a", from: header(epoch, 2, acceptedAt: 1000, hops: [.own, .own])).looped == 1)
+            #expect(owned.arrive("a", from: header(epoch, 2, acceptedAt: 1000, hops: [.own, .other])).looped == 1)
+        }
+        #expect(owned.arrive("a", from: header(50, 2, acceptedAt: 99)).looped == 1, "left by an earlier run")
+        #expect(owned.arrive("a", from: header(100, 1, acceptedAt: 1000)).looped == 1)
+        #expect(owned.offers().isEmpty, "only transit could leave, and it must not")
+        #expect(owned.arrive("a", from: .test(.other)).delivered == 1)
+        #expect(owned.offers().map(\.instance) == [.other])
+
+        // A forgotten channel comes back with an epoch of its own, which is still ours.
+        owned.publish("b")
+        _ = owned.offers()
+        owned.pass(.hours(1))
+        owned.forget(idle: .seconds(1))
+        owned.publish("b")
+        let again = owned.offers()
+        #expect(again.map(\.epoch) == [101])
+        #expect(owned.arrive("b", from: header(101, 1, acceptedAt: 1000)).looped == 1)
     }
 
     @Test func `origins that a channel has no room for are counted`() {

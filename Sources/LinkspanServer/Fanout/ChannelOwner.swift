@@ -143,6 +143,7 @@ final class ChannelOwner {
             return
         }
         switch self.context.hopGuard.judge(header, limit: hopLimit) {
+        case .looped where self.isOfNamesake(header): break
         case .looped:
             tally.looped += 1
             return
@@ -170,13 +171,23 @@ final class ChannelOwner {
         self.deliverArrival(data, header: header, from: bridge, channel: channel, number: number)
     }
 
+    /// Whether another living instance that wrongly has our id sent this to the upstream itself: our clients would miss it. What an earlier run
+    /// of ours had sent, and everything that took another way, may be a loop.
+    private func isOfNamesake(_ header: EnvelopeHeader) -> Bool {
+        header.hops.count == 1 && header.origin.instance == self.context.instance
+            && header.acceptedAt > self.context.epoch
+            && !(self.context.epoch...self.nextEpoch).contains(header.origin.epoch)
+    }
+
     /// To the subscribers here, and onward where a rule says so.
     func deliverArrival(
         _ data: UnsafeRawBufferPointer, header: EnvelopeHeader, from bridge: BridgeIndex, channel: OwnedChannel,
         number: Int
     ) {
         self.frame(data, channel: channel, number: number)
-        if channel.routes.contains(where: { $0.carriesOn(from: bridge) }) {
+        if channel.routes.contains(where: { $0.carriesOn(from: bridge) }),
+            header.origin.instance != self.context.instance
+        {
             self.depart(channel, data: data, header: header, arrival: bridge, raisesEvent: false)
         }
     }
