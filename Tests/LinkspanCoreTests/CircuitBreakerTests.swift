@@ -29,6 +29,21 @@ import Testing
         #expect(breaker.state == .open(until: self.start + .seconds(10)))
     }
 
+    @Test func `lets the next request decide when nobody waited for the one that should have`() throws {
+        var (breaker, _) = try self.opened()
+        let over = self.start + .seconds(10)
+        let probe = try breaker.admitted(at: over)
+        #expect(breaker.state == .probing)
+        breaker.abandoned(probe, at: over)
+        #expect(breaker.state == .open(until: over))
+        let next = try breaker.admitted(at: over)
+        let isClosed = breaker.succeeded(next)
+        #expect(isClosed && breaker.state == .closed(failures: 0))
+        breaker.failed(next, at: over)
+        breaker.abandoned(next, at: over)
+        #expect(breaker.state == .closed(failures: 1))
+    }
+
     @Test func `admits nothing while it is open, and one when the pause is over`() throws {
         var (breaker, _) = try self.opened()
         let early = breaker.admit(at: self.start + .seconds(9))

@@ -34,7 +34,7 @@ public struct CircuitBreaker: Sendable, Hashable {
         self.pause = pause
     }
 
-    /// Nil when the service is left alone; each admission is followed by ``succeeded(_:)`` or ``failed(_:at:)``.
+    /// Nil when the service is left alone; each admission is followed by ``succeeded(_:)``, ``failed(_:at:)`` or ``abandoned(_:at:)``.
     public mutating func admit(at now: ContinuousClock.Instant) -> Admission? {
         switch self.state {
         case .closed: break
@@ -53,6 +53,12 @@ public struct CircuitBreaker: Sendable, Hashable {
         let wasProbing = self.state == .probing
         self.state = .closed(failures: 0)
         return wasProbing
+    }
+
+    /// Nobody waited for the outcome, so there is none: where this one was to decide, the next one is.
+    public mutating func abandoned(_ admission: Admission, at now: ContinuousClock.Instant) {
+        guard admission.era == self.era, self.state == .probing else { return }
+        self.state = .open(until: now)
     }
 
     /// - Returns: whether the service is left alone by this.

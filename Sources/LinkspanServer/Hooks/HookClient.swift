@@ -129,6 +129,10 @@ final class HookClient: Sendable {
         let (hasOpened, hasClosed) = self.state.withLock { state in
             if let failure { state.failures[failure, default: 0] += 1 } else { state.answered += 1 }
             // A service that answers is there; what it refuses to one client must not close it to the others.
+            if failure == .abandoned {
+                state.breaker.abandoned(admission, at: self.clock())
+                return (false, false)
+            }
             if failure?.isOutage == true { return (state.breaker.failed(admission, at: self.clock()), false) }
             return (false, state.breaker.succeeded(admission))
         }
@@ -163,6 +167,7 @@ final class HookClient: Sendable {
             do throws(AttemptFailure) {
                 return try await self.attempt(body, id: id)
             } catch {
+                if Task.isCancelled { throw .abandoned }
                 guard error.isPassing, left > 0 else { throw error.failure }
             }
             left -= 1

@@ -40,12 +40,14 @@ public enum HookFailure: String, Error, Sendable, Hashable, CaseIterable {
     case breakerOpen = "breaker_open"
     /// Too many questions wait, or one waited too long.
     case queueFull = "queue_full"
+    /// The client left before the answer, which says nothing about the service.
+    case abandoned
 
     /// Whether the service itself is in trouble.
     var isOutage: Bool {
         switch self {
         case .timedOut, .unreachable, .serverError: true
-        case .rejected, .malformed, .breakerOpen, .queueFull: false
+        case .rejected, .malformed, .breakerOpen, .queueFull, .abandoned: false
         }
     }
 
@@ -53,7 +55,7 @@ public enum HookFailure: String, Error, Sendable, Hashable, CaseIterable {
     var isAbsence: Bool {
         switch self {
         case .timedOut, .unreachable, .serverError, .breakerOpen, .queueFull: true
-        case .rejected, .malformed: false
+        case .rejected, .malformed, .abandoned: false
         }
     }
 
@@ -62,7 +64,7 @@ public enum HookFailure: String, Error, Sendable, Hashable, CaseIterable {
         switch self {
         case .timedOut:
             ProtocolError(name: "TimeoutError", message: "The service behind this did not answer in time")
-        case .unreachable, .serverError, .rejected, .malformed, .breakerOpen, .queueFull:
+        case .unreachable, .serverError, .rejected, .malformed, .breakerOpen, .queueFull, .abandoned:
             ProtocolError(name: "UnavailableError", message: "The service behind this is not available")
         }
     }

@@ -118,6 +118,19 @@ import Testing
         }
     }
 
+    @Test func `is not to blame for clients that leave before the answer`() async throws {
+        try await self.withHook({ $0 == 0 ? .silence : .status(204) }, { $0.breakerFailures = 1 }) { server, client in
+            let leaving = Task { await self.failure(client) }
+            try await server.asked(1)
+            leaving.cancel()
+            #expect(await leaving.value == .abandoned)
+            #expect(!client.status.isLeftAlone)
+            #expect(await self.failure(client) == nil)
+            #expect(client.status.failures == [.abandoned: 1])
+            #expect((client.status.asked, client.status.answered, client.status.repeated) == (2, 1, 0))
+        }
+    }
+
     @Test func `says at once when nobody listens`() async throws {
         var url = ""
         try await HookServer.with { _ in
