@@ -51,8 +51,7 @@ struct CompareCommand: AsyncParsableCommand {
         let cores = Cores.split()
         let machine = MachineFacts.read()
         if machine.isBusy {
-            Self.note(
-                "Other work runs (load \(machine.load.short) on \(machine.cores) cores): it takes part in every figure")
+            Self.note("Other work keeps \(machine.busyCores.short) cores busy: it takes part in every figure")
         }
         let rounds = self.rounds ?? (self.short ? 2 : 5)
         let measured = Duration.seconds(self.seconds ?? (self.short ? 0.3 : 0.6))

@@ -22,7 +22,7 @@ struct BenchmarkPage {
         ]
         lines.append("| TCP | \(machine.congestionControl) |")
         let warning = machine.isBusy ? ": **other work ran, and takes part in every figure**" : ""
-        lines.append("| load before the runs | \(machine.load.short)\(warning) |")
+        lines.append("| cores busy before the runs | \(machine.busyCores.short)\(warning) |")
         for version in self.report.versions { lines.append("| | \(version) |") }
         let runs =
             "\(self.report.rounds) of each, forwards and backwards in turns, "

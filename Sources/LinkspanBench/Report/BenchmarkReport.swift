@@ -81,7 +81,7 @@ struct BenchmarkReport: Sendable {
         var system: String
         var kernel: String
         var congestionControl: String
-        var loadBefore: Double
+        var busyCoresBefore: Double
         var versions: [String]
         var absences: [String]
         var rounds: Int
@@ -94,7 +94,7 @@ struct BenchmarkReport: Sendable {
             self.system = report.machine.system
             self.kernel = report.machine.kernel
             self.congestionControl = report.machine.congestionControl
-            self.loadBefore = report.machine.load
+            self.busyCoresBefore = report.machine.busyCores
             self.versions = report.versions
             self.absences = report.absences
             self.rounds = report.rounds
