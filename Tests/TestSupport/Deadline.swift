@@ -39,6 +39,7 @@ public func within<Result: Sendable>(
 
 /// Asks `probe` again and again until it answers, for things outside this process that announce nothing: a broker's own tables.
 /// - Throws: ``TimedOut``, or what `probe` threw.
+@discardableResult
 public func eventually<Result: Sendable>(
     within limit: Duration = .seconds(60), every pause: Duration = .milliseconds(50), _ what: String,
     _ probe: () async throws -> Result?

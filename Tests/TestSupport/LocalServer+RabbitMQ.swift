@@ -6,16 +6,43 @@ extension LocalServer {
     static let rabbitScript = "/usr/lib/rabbitmq/bin/rabbitmq-server"
     private static let rabbitControl = "/usr/lib/rabbitmq/bin/rabbitmqctl"
 
-    static func rabbitMQ(_ options: ServerOptions) async throws -> LocalServer {
-        let folder = try TestFolder("rabbitmq")
-        let port = TestPorts.next()
-        let tlsPort = options.tls == nil ? 0 : TestPorts.next()
-        // An epmd of our own, in the foreground, so that it ends with us instead of staying as a daemon.
-        let mapperPort = TestPorts.next()
-        let mapper = try ChildProcess("epmd", ["-port", "\(mapperPort)", "-address", "127.0.0.1"])
+    /// What the nodes of one cluster share.
+    struct RabbitPeers: Sendable {
+        /// An epmd of our own, in the foreground, so that it ends with us instead of staying as a daemon.
+        let mapper: ChildProcess
+        let mapperPort: Int
+        let cookie: String
+        let ports: [Int]
 
-        let cookie = (0..<20).map { _ in String(UnicodeScalar(UInt8.random(in: 65...90))) }.joined()
-        try folder.write(cookie, to: "home/.erlang.cookie", mode: 0o400)
+        init(count: Int) throws {
+            self.mapperPort = TestPorts.next()
+            self.mapper = try ChildProcess("epmd", ["-port", "\(self.mapperPort)", "-address", "127.0.0.1"])
+            self.cookie = (0..<20).map { _ in String(UnicodeScalar(UInt8.random(in: 65...90))) }.joined()
+            self.ports = (0..<count).map { _ in TestPorts.next() }
+        }
+
+        static func name(_ port: Int) -> String { "linkspan\(port)@localhost" }
+
+        /// Lines of the configuration by which nodes find each other at their first start.
+        var configuration: [String] {
+            guard self.ports.count > 1 else { return [] }
+            let backend = "cluster_formation.peer_discovery_backend = classic_config"
+            return [backend]
+                + self.ports.enumerated().map { index, port in
+                    "cluster_formation.classic_config.nodes.\(index + 1) = \(Self.name(port))"
+                }
+        }
+    }
+
+    static func rabbitMQ(_ options: ServerOptions) async throws -> LocalServer {
+        try await self.rabbitMQ(options, node: 0, of: try RabbitPeers(count: 1))
+    }
+
+    static func rabbitMQ(_ options: ServerOptions, node: Int, of peers: RabbitPeers) async throws -> LocalServer {
+        let folder = try TestFolder("rabbitmq")
+        let port = peers.ports[node]
+        let tlsPort = options.tls == nil ? 0 : TestPorts.next()
+        try folder.write(peers.cookie, to: "home/.erlang.cookie", mode: 0o400)
         try folder.write("[\(options.plugins.joined(separator: ","))].\n", to: "enabled_plugins")
         for name in ["mnesia", "log"] {
             try FileManager.default.createDirectory(atPath: folder.file(name), withIntermediateDirectories: true)
@@ -24,6 +51,7 @@ extension LocalServer {
             "listeners.tcp.1 = 127.0.0.1:\(port)", "vm_memory_high_watermark.absolute = 2GB",
             "disk_free_limit.absolute = 50MB", "log.console = false", "log.file.level = info",
         ]
+        lines += peers.configuration
         if let tls = options.tls {
             lines += [
                 "listeners.ssl.1 = 127.0.0.1:\(tlsPort)", "ssl_options.cacertfile = \(tls.authority)",
@@ -36,8 +64,8 @@ extension LocalServer {
         let file = try folder.write(lines.joined(separator: "\n") + "\n", to: "rabbitmq.conf")
 
         let environment: [String: String?] = [
-            "HOME": folder.file("home"), "ERL_EPMD_ADDRESS": "127.0.0.1", "ERL_EPMD_PORT": "\(mapperPort)",
-            "RABBITMQ_NODENAME": "linkspan\(port)@localhost", "RABBITMQ_USE_LONGNAME": "false",
+            "HOME": folder.file("home"), "ERL_EPMD_ADDRESS": "127.0.0.1", "ERL_EPMD_PORT": "\(peers.mapperPort)",
+            "RABBITMQ_NODENAME": RabbitPeers.name(port), "RABBITMQ_USE_LONGNAME": "false",
             "RABBITMQ_DIST_PORT": "\(TestPorts.next())", "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": "\(port)", "RABBITMQ_BASE": folder.path,
             "RABBITMQ_MNESIA_BASE": folder.file("mnesia"), "RABBITMQ_LOG_BASE": folder.file("log"),
@@ -54,7 +82,7 @@ extension LocalServer {
         ]
         let server = LocalServer(
             kind: .rabbitMQ, port: port, tlsPort: tlsPort, folder: folder, command: [Self.rabbitScript],
-            environment: environment, helper: mapper)
+            environment: environment, helper: peers.mapper)
         if !options.users.isEmpty {
             try await server.restart()
             for (user, password) in options.users {
