@@ -31,6 +31,13 @@ void linkspan_pin(const int *cores, size_t count) {
   sched_setaffinity(0, sizeof set, &set);
 }
 
+void linkspan_pin_thread(int thread, int core) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(core, &set);
+  sched_setaffinity(thread, sizeof set, &set);
+}
+
 void linkspan_send_at_once(int descriptor) {
   int yes = 1;
   setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);

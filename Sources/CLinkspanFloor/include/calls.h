@@ -12,6 +12,9 @@ size_t linkspan_cores(int *cores, size_t room);
 /* Keeps the calling thread, and processes that it starts, on these cores (sched_setaffinity(2)). */
 void linkspan_pin(const int *cores, size_t count);
 
+/* Keeps a thread of any process on one core; one that is gone is left alone. */
+void linkspan_pin_thread(int thread, int core);
+
 /* TCP_NODELAY and TCP_CORK of tcp(7). */
 void linkspan_send_at_once(int descriptor);
 void linkspan_cork(int descriptor, int is_corked);

@@ -107,6 +107,9 @@ enum Contender: String, Sendable, CaseIterable {
             process = try ServerProcess(["nginx", "-p", folder.path, "-c", file], cores: cores.server, log: log)
         }
         try process.awaitPort(port)
+        if self == .linkspanTwoLoops, cores.server != cores.broker {
+            Cores.pin(process.meter.threads(named: "NIO-ELT"), to: cores.server + cores.broker)
+        }
         return RunningServer(contender: self, process: process, port: port)
     }
 

@@ -40,4 +40,9 @@ struct Cores: Sendable {
         guard !cores.isEmpty else { return }
         linkspan_pin(cores.map { Int32($0) }, cores.count)
     }
+
+    /// Keeps each of some threads on a core of its own: those that wake each other are otherwise put on one, and share it.
+    static func pin(_ threads: [Int32], to cores: [Int]) {
+        for (thread, core) in zip(threads, cores) { linkspan_pin_thread(thread, Int32(core)) }
+    }
 }

@@ -22,6 +22,15 @@ struct ProcessMeter: Sendable {
         }
     }
 
+    /// The threads whose names begin with this.
+    func threads(named prefix: String) -> [pid_t] {
+        self.family.flatMap { process in
+            Self.entries("/proc/\(process)/task").filter { thread in
+                Self.text("/proc/\(process)/task/\(thread)/comm").hasPrefix(prefix)
+            }.compactMap { pid_t($0) }
+        }
+    }
+
     private var family: [pid_t] {
         var found = [self.process]
         var next = 0
