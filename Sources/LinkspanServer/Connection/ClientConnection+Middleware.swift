@@ -14,7 +14,8 @@ struct Upgrade {
 
 /// What the application, or another loop, has yet to say about one connection.
 struct OpenQuestion {
-    enum Subject {
+    /// Behind a pointer: every connection has room for a question, and few ever have one.
+    indirect enum Subject {
         case upgrade(Upgrade)
         case message(WebSocketMessageKind)
         case handshake(JSONValue?, TokenOutcome, TokenPurpose)

@@ -22,32 +22,42 @@ final class ClientConnection: ChannelInboundHandler {
         case ended
     }
 
+    // What each message touches comes first, so that it lies close together: a thousand clients do not fit into a cache.
     let loop: ServerLoop
     let listener: ListenerContext
     var server: ServerContext { self.loop.context }
     var program: Program { self.loop.program }
     @exclusivity(unchecked) private(set) var slot = -1
     @exclusivity(unchecked) var stage = Stage.request
-    var context: ChannelHandlerContext?
-    @exclusivity(unchecked) var machine: ConnectionStateMachine?
-
-    /// Nil while the client is anonymous.
-    var identity: ClientIdentity?
-    /// What this client was found to be allowed; belongs to ``identity``.
-    var decisions: ChannelDecisions?
-
+    @exclusivity(unchecked) var pauses: PauseReasons = []
+    /// Whether the socket is read.
+    @exclusivity(unchecked) var isReading = true
+    /// Whether it ever completed a handshake.
+    @exclusivity(unchecked) private var wasClient = false
+    private let writesDirectly: Bool
     /// Nil until the first message has shown it, where the listener admits more than one.
     @exclusivity(unchecked) var codec: MessageCodec? {
         didSet { self.form = FrameForm(self.codec ?? .json, compression: self.form.compression) }
     }
     /// How it is written to.
     @exclusivity(unchecked) private(set) var form: FrameForm
+    @exclusivity(unchecked) var parser: WebSocketFrameParser
+    /// What came and was not handled yet: an incomplete frame, or anything while reading is paused.
+    @exclusivity(unchecked) var unread: ByteBuffer?
+    @exclusivity(unchecked) var machine: ConnectionStateMachine?
     /// What the application knows of it; nil without one.
-    var session: ClientSession?
-    /// Calls of ours; nil until the first.
-    var calls: PendingCalls<CallTicket>?
+    @exclusivity(unchecked) var session: ClientSession?
+    @exclusivity(unchecked) var rate: PublishRate?
     /// What the application has yet to decide; nothing more is handled before that.
     @exclusivity(unchecked) var question: OpenQuestion?
+    /// Nil while the client is anonymous.
+    @exclusivity(unchecked) var identity: ClientIdentity?
+
+    var context: ChannelHandlerContext?
+    /// What this client was found to be allowed; belongs to ``identity``.
+    var decisions: ChannelDecisions?
+    /// Calls of ours; nil until the first.
+    var calls: PendingCalls<CallTicket>?
     /// The message that ``question`` is about, or the rest of it.
     var held: HeldMessage?
     var questionCount: UInt64 = 0
@@ -57,15 +67,6 @@ final class ClientConnection: ChannelInboundHandler {
     var tokenEnded: Int64?
     /// Why it closes, once that is known; for the application.
     private(set) var closing: (code: CloseCode, reason: String)?
-
-    // Inbound.
-    @exclusivity(unchecked) var parser: WebSocketFrameParser
-    /// What came and was not handled yet: an incomplete frame, or anything while reading is paused.
-    @exclusivity(unchecked) var unread: ByteBuffer?
-    @exclusivity(unchecked) var pauses: PauseReasons = []
-    /// Whether the socket is read.
-    @exclusivity(unchecked) var isReading = true
-    @exclusivity(unchecked) var rate: PublishRate?
     var rateEnds = NIODeadline.distantFuture
     /// The full bridges, as bits, that it waits for.
     var blockedBy: UInt64 = 0
@@ -88,10 +89,6 @@ final class ClientConnection: ChannelInboundHandler {
     private var requestEnds = NIODeadline.distantFuture
     private var isOverLimit = false
     private var socketID: SocketID?
-    /// Whether it ever completed a handshake.
-    private var wasClient = false
-
-    private let writesDirectly: Bool
 
     /// - Parameter writesDirectly: whether nothing else in the pipeline has to see what is written, as TLS has.
     init(loop: ServerLoop, listener: ListenerContext, writesDirectly: Bool) {

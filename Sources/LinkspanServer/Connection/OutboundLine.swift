@@ -14,7 +14,9 @@ struct Delivery: Sendable {
 }
 
 /// The publishes that wait for outbound middleware to decide about them, for one client: one question at a time, in order.
-struct OutboundLine {
+///
+/// An object, because connections without one should only have room for a pointer.
+final class OutboundLine {
     struct Question {
         let number: UInt64
         let delivery: Delivery
@@ -32,7 +34,7 @@ struct OutboundLine {
     private(set) var isOverrun = false
 
     /// False when more than `byteLimit` bytes would wait, for the first time.
-    mutating func append(_ delivery: Delivery, byteLimit: Int) -> Bool {
+    func append(_ delivery: Delivery, byteLimit: Int) -> Bool {
         guard !self.isOverrun else { return true }
         guard self.byteCount + delivery.byteCount <= byteLimit else {
             self.isOverrun = true
@@ -44,7 +46,7 @@ struct OutboundLine {
     }
 
     /// Asks about the next one, unless an answer is due or nothing waits.
-    mutating func askNext(deadline: NIODeadline, _ ask: (UInt64, Delivery) -> Task<Void, Never>?) {
+    func askNext(deadline: NIODeadline, _ ask: (UInt64, Delivery) -> Task<Void, Never>?) {
         guard self.question == nil, let delivery = self.waiting.popFirst() else { return }
         self.count += 1
         let task = ask(self.count, delivery)
@@ -52,13 +54,16 @@ struct OutboundLine {
     }
 
     /// What the answer is about; nil for one that comes late.
-    mutating func answered(_ number: UInt64) -> Question? {
+    func answered(_ number: UInt64) -> Question? {
         guard let question = self.question, question.number == number else { return nil }
         self.question = nil
         self.byteCount -= question.delivery.byteCount
         return question
     }
 }
+
+@available(*, unavailable)
+extension OutboundLine: Sendable {}
 
 extension Delivery {
     /// The publishes in a stretch of frames that the owner of `channel` has written as JSON.
