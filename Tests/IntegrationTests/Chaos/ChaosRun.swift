@@ -102,10 +102,13 @@ final class ChaosRun {
 
     /// Waits until `publishers`, or both sides, have sent `count` more numbers.
     func send(further count: Int, by publishers: [ChaosSide]? = nil) async throws {
+        var goals: [(side: ChaosSide, count: Int)] = []
         for side in publishers ?? self.sides {
-            let goal = try await self.progress(side.client, side.client).sent + count
-            _ = try await eventually(within: .seconds(120), "\(goal) messages of \(side.client)") {
-                try await self.progress(side.client, side.client).sent >= goal ? true : nil
+            goals.append((side, try await self.progress(side.client, side.client).sent + count))
+        }
+        for goal in goals {
+            _ = try await eventually(within: .seconds(120), "\(goal.count) messages of \(goal.side.name)") {
+                try await self.progress(goal.side.client, goal.side.client).sent >= goal.count ? true : nil
             }
         }
     }

@@ -118,6 +118,8 @@ extension ChaosScenario {
         guard self.logsIn else { return }
         switch upstream {
         case let upstream as AMQPUpstream:
+            // One that an earlier run on the same server left.
+            _ = try? await upstream.server.control("delete_user", Self.user)
             try await upstream.server.control("add_user", Self.user, Self.password)
             try await upstream.server.control(
                 "set_permissions", "-p", upstream.virtualHost, Self.user, ".*", ".*", ".*")
