@@ -11,6 +11,6 @@ if [ -n "${1:-}" ]; then
 fi
 [ "$(id -u)" = 0 ] || say "Not root: full disks and firewall rules will be left out"
 for program in iptables faketime; do
-    command -v "$program" > /dev/null || say "No $program here: what needs it is left out"
+    Scripts/install.sh only "$program" || say "No $program here: what needs it is left out"
 done
 CHAOS_REPORT=$report CHAOS_ONLY=${1:-} Scripts/test.sh --filter AllFaultsTests

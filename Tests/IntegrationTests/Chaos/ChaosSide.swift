@@ -41,7 +41,12 @@ final class ChaosSide {
         self.starts.append(Self.now - UInt64(hoursBack) * 3_600_000)
         self.instance = try await Instance(
             self.name, brokers: self.brokers, bridges: self.bridges, server: self.server, port: self.instance.port,
-            wrapper: hoursBack > 0 ? ["faketime", "-f", "-\(hoursBack)h"] : [])
+            wrapper: hoursBack > 0 ? Self.clock(hoursBack: hoursBack) : [])
+    }
+
+    /// What the program faketime does, but for staying the parent, which would take the signals and leave the instance running.
+    private static func clock(hoursBack: Int) -> [String] {
+        ["env", "LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1", "FAKETIME=-\(hoursBack)h"]
     }
 
     /// - Throws: what it said last, when it ended by itself.
