@@ -13,9 +13,11 @@ struct InstancePair {
             retry: { initial: 100ms, max: 1s }
         """
 
-    init(over upstream: any Upstream, server: String = "") async throws {
-        async let one = EmbeddedInstance("one", brokers: upstream.configuration, bridges: Self.bridges, server: server)
-        async let two = Instance("two", brokers: upstream.configuration, bridges: Self.bridges, server: server)
+    /// - Parameter isPatient: whether the links must hold however busy the machine is.
+    init(over upstream: any Upstream, server: String = "", isPatient: Bool = false) async throws {
+        let brokers = isPatient ? upstream.patientConfiguration(named: "up") : upstream.configuration
+        async let one = EmbeddedInstance("one", brokers: brokers, bridges: Self.bridges, server: server)
+        async let two = Instance("two", brokers: brokers, bridges: Self.bridges, server: server)
         (self.one, self.two) = (try await one, try await two)
     }
 

@@ -10,7 +10,7 @@ struct SharingTests {
     ) async throws {
         guard kind.isAvailable else { return }
         try await kind.withCalm { upstream in
-            let pair = try await InstancePair(over: upstream)
+            let pair = try await InstancePair(over: upstream, isPatient: true)
             let channels = (0..<50).map { "load/\($0)" }
             let checker = try Checker()
             for client in ["a", "b"] {
