@@ -15,6 +15,7 @@ help:
 	@echo "make sanitize     run the tests that need no broker under the thread sanitizer"
 	@echo "make fuzz         feed the codec random bytes for a minute (SECONDS=... for longer)"
 	@echo "make chaos        let brokers, links and instances fail in every way, and write docs/chaos.md (a quarter of an hour; ONLY='broker killed')"
+	@echo "                  (make chaos RING=3600 cuts the links of a ring of three sites for an hour instead)"
 	@echo "make bench        compare with the yardstick and other servers, and write docs/benchmarks.md (SHORT=1: two minutes)"
 	@echo "make lint         check the style"
 	@echo "make format       apply the style"
@@ -35,7 +36,7 @@ integration:
 	@Scripts/test.sh --filter IntegrationTests
 
 chaos:
-	@Scripts/chaos.sh "$(ONLY)"
+	@CHAOS_RING="$(RING)" Scripts/chaos.sh "$(ONLY)"
 
 lint:
 	@Scripts/lint.sh

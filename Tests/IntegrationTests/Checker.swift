@@ -74,15 +74,18 @@ final class Checker: Sendable {
     }
 
     /// Waits for the end marks of floods, and tells what came before them.
+    /// - Parameter whole: whether to wait for everything else as well, which may come later than the mark by another way.
     func collect(
-        _ client: String, labels: [String], channels: [String], each: Int, within limit: Duration = .seconds(120)
+        _ client: String, labels: [String], channels: [String], each: Int, whole: Bool = false,
+        within limit: Duration = .seconds(120)
     ) async throws -> Report {
         let from = self.mark
         try self.command(
             "collect", client,
             [
                 "labels": .array(labels.map { .string($0) }), "channels": .array(channels.map { .string($0) }),
-                "each": .number(Double(each)), "within": .number(Double(limit.components.seconds)),
+                "each": .number(Double(each)), "whole": .boolean(whole),
+                "within": .number(Double(limit.components.seconds)),
             ])
         let event = try await self.event("collected", of: client, from: from, within: limit + .seconds(10))
         return Report(

@@ -1,3 +1,4 @@
+internal import Foundation
 internal import TestSupport
 internal import Testing
 
@@ -5,15 +6,17 @@ internal import Testing
 @Suite(.serialized)
 struct RingTests {
     private static let maximumHops = 3
+    /// For how long links are cut; `make chaos RING=3600` says how many seconds.
+    private static let duration = Duration.seconds(
+        ProcessInfo.processInfo.environment["CHAOS_RING"].flatMap(Int.init) ?? 60)
 
     @Test func `a ring of three sites delivers every message once while its links are cut at random`() async throws {
         guard UpstreamKind.mqtt.isAvailable, UpstreamKind.redis.isAvailable else { return }
         let links = [try await RedisUpstream(), try await RedisUpstream(), try await RedisUpstream()]
         // One side of the ring has a second broker, of another type.
         let spare = try await MQTTUpstream()
-        let listeners = try links.map { link in
-            try ChildProcess("redis-cli", ["-p", "\(link.server.port)", "--csv", "PSUBSCRIBE", "sc/ring/*"])
-        }
+        var listeners = try links.map(Self.listener)
+        var hops: [Int] = []
         let sites = [
             try await self.site("a", left: ("ab", links[0]), right: ("ca", links[2]), spare: spare),
             try await self.site("b", left: ("ab", links[0]), right: ("bc", links[1]), spare: spare),
@@ -30,26 +33,42 @@ struct RingTests {
 
         let random = SeededRandom()
         var cuts = random
-        let rounds = 12
-        for round in 0..<rounds {
+        var labels: [String] = []
+        let end = ContinuousClock.now + Self.duration
+        while ContinuousClock.now < end {
             // Both ways of a message may be cut one after the other, never at one time.
             for site in sites { try await site.waitForLinks() }
-            async let first: Void = checker.flood("a", label: "a\(round)", channels: channels, each: 20)
-            async let second: Void = checker.flood("b", label: "b\(round)", channels: channels, each: 20)
-            async let third: Void = checker.flood("c", label: "c\(round)", channels: channels, each: 20)
-            let link = links[Int.random(in: 0..<links.count, using: &cuts)]
-            for kind in ["pubsub", "normal"] { try await link.ask("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes") }
+            for link in links { try await link.wait(for: 2 * channels.count, subscriptionsTo: channels) }
+            let round = clients.map { "\($0)\(labels.count)" }
+            labels += round
+            async let first: Void = checker.flood("a", label: round[0], channels: channels, each: 20)
+            async let second: Void = checker.flood("b", label: round[1], channels: channels, each: 20)
+            async let third: Void = checker.flood("c", label: round[2], channels: channels, each: 20)
+            let link = Int.random(in: 0..<links.count, using: &cuts)
+            for kind in ["pubsub", "normal"] {
+                try await links[link].ask("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+            }
             _ = try await (first, second, third)
+            for client in clients {
+                let report = try await checker.collect(client, labels: round, channels: channels, each: 20, whole: true)
+                #expect(
+                    report.received == round.count * channels.count * 20 && report.missing == 0 && report.doubled == 0,
+                    "client \(client), round \(labels.count / 3), seed \(random.seed): \(report)")
+            }
+            // Whoever listens lost its connection as well.
+            _ = try await listeners[link].stop()
+            hops += listeners[link].output.events.compactMap(Self.hops)
+            listeners[link] = try Self.listener(links[link])
         }
+        print("a ring for \(Self.duration): \(labels.count / 3) cuts, \(labels.count * channels.count * 20) messages")
 
-        let labels = (0..<rounds).flatMap { round in clients.map { "\($0)\(round)" } }
         for client in clients {
-            let report = try await checker.collect(client, labels: labels, channels: channels, each: 20)
-            let seen = "client \(client), seed \(random.seed): \(report)"
-            #expect(report.missing == 0 && report.doubled == 0 && report.unfinished == 0, "\(seen)")
-            #expect(report.received == labels.count * channels.count * 20, "\(seen)")
+            // No mark comes again, so this waits for its second, and finds what came after all had been counted.
+            let report = try await checker.collect(
+                client, labels: labels, channels: channels, each: 0, within: .seconds(1))
+            #expect(report.received == 0, "client \(client), seed \(random.seed): \(report)")
         }
-        let hops = listeners.flatMap(\.output.events).compactMap(Self.hops)
+        hops += listeners.flatMap(\.output.events).compactMap(Self.hops)
         #expect(hops.count > 1_000)
         #expect(hops.max() ?? 0 <= Self.maximumHops && hops.contains(2), "\(Set(hops))")
         for site in sites {
@@ -60,6 +79,10 @@ struct RingTests {
             try await site.instance.stop()
         }
         for listener in listeners { _ = try await listener.stop() }
+    }
+
+    private static func listener(_ link: RedisUpstream) throws -> ChildProcess {
+        try ChildProcess("redis-cli", ["-p", "\(link.server.port)", "--csv", "PSUBSCRIBE", "sc/ring/*"])
     }
 
     /// How many instances an envelope names, in one line of `redis-cli --csv`.

@@ -341,11 +341,16 @@ class Client:
             **report,
         )
 
-    def collect(self, labels, channels, each, within):
+    def collect(self, labels, channels, each, within, whole=False):
+        """Waits for the end marks and, if asked for the whole, for everything before them: by another way it may come later."""
         wanted = [(label, channel) for label in labels for channel in channels]
         deadline = time.monotonic() + within
+
+        def awaited(key):
+            return key not in self.ends or (whole and len(set(self.tally.get(key, []))) < each)
+
         with self.state:
-            while self.is_open and any(key not in self.ends for key in wanted):
+            while self.is_open and any(awaited(key) for key in wanted):
                 left = deadline - time.monotonic()
                 if left <= 0 or not self.state.wait(left):
                     break
