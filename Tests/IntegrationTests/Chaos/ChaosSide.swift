@@ -44,9 +44,10 @@ final class ChaosSide {
             wrapper: hoursBack > 0 ? Self.clock(hoursBack: hoursBack) : [])
     }
 
-    /// What the program faketime does, but for staying the parent, which would take the signals and leave the instance running.
+    /// What the program faketime does, but for staying the parent, which would take the signals and leave the instance running. The second
+    /// `env` is the first program with the library, which changes the environment there; Swift would not find its arguments after that.
     private static func clock(hoursBack: Int) -> [String] {
-        ["env", "LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1", "FAKETIME=-\(hoursBack)h"]
+        ["env", "LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1", "FAKETIME=-\(hoursBack)h", "env"]
     }
 
     /// - Throws: what it said last, when it ended by itself.
