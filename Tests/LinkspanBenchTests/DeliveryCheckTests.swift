@@ -126,4 +126,16 @@ struct StatisticsTests {
         #expect(outcome.isGoalMet(0) == nil && !outcome.isClean)
         #expect(BenchmarkReport.verdict(outcome, 0) == "failed")
     }
+
+    @Test func `a peer without a result is named, and costs us nothing`() {
+        var outcome = RowOutcome(
+            name: "row", title: "", reference: "floor", ours: "linkspan", contenders: ["floor", "linkspan", "peer"],
+            measures: [(.messagesPerSecond, .atLeastTimes(0.5))])
+        for contender in ["floor", "linkspan"] { outcome.add([10], Faults(), of: contender) }
+        outcome.failed("peer", "gave up")
+        #expect(outcome.peerFailures == ["peer: gave up"])
+        #expect(outcome.isGoalMet(0) == true && outcome.isClean)
+        outcome.failed("floor", "gave up")
+        #expect(outcome.isGoalMet(0) == nil && !outcome.isClean)
+    }
 }

@@ -10,8 +10,10 @@ struct AMQPSource: FlowSource {
     /// Most publishes without a confirm, as many as a bridge has by default.
     private static let window: UInt64 = 1000
 
-    init(port: UInt16, name: StaticString) throws {
+    /// - Parameter carriesHeader: whether each message gets the properties that a bridge would give it.
+    init(port: UInt16, name: StaticString, carriesHeader: Bool) throws {
         self.client = try RabbitClient(port: port, key: name)
+        self.client.headers = carriesHeader ? RabbitHeaders() : nil
         try self.client.selectConfirms()
     }
 
@@ -49,11 +51,48 @@ struct AMQPSink: FlowSink {
     }
 }
 
+/// The headers of a bridge's messages, with the lengths that they have there.
+private final class RabbitHeaders {
+    private static let fields: [(name: StaticString, isText: Bool)] = [
+        ("ls-origin", true), ("ls-epoch", false), ("ls-seq", false), ("ls-hops", true), ("ls-at", false),
+    ]
+    private let entries = UnsafeMutablePointer<amqp_table_entry_t>.allocate(capacity: RabbitHeaders.fields.count)
+
+    init() {
+        for (index, field) in Self.fields.enumerated() {
+            var value = amqp_field_value_t()
+            if field.isText {
+                value.kind = UInt8(AMQP_FIELD_KIND_UTF8.rawValue)
+                value.value.bytes = RabbitClient.bytes("bench-1")
+            } else {
+                value.kind = UInt8(AMQP_FIELD_KIND_I64.rawValue)
+                value.value.i64 = 1_795_246_646_322
+            }
+            (self.entries + index).initialize(
+                to: amqp_table_entry_t(key: RabbitClient.bytes(field.name), value: value))
+        }
+    }
+
+    deinit {
+        self.entries.deallocate()
+    }
+
+    func write(into properties: inout amqp_basic_properties_t) {
+        properties._flags |= UInt32(
+            AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_TIMESTAMP_FLAG | AMQP_BASIC_APP_ID_FLAG)
+        properties.headers = amqp_table_t(num_entries: Int32(Self.fields.count), entries: self.entries)
+        properties.message_id = RabbitClient.bytes("bench-1/1795246646322/100000")
+        properties.app_id = RabbitClient.bytes("linkspan")
+        properties.timestamp = 1_795_246_646
+    }
+}
+
 /// Sole owner of one AMQP connection with one channel. Lives on one thread.
 private final class RabbitClient {
     private let raw: amqp_connection_state_t
     private static let exchange: StaticString = "linkspan"
     private let key: StaticString
+    var headers: RabbitHeaders?
     private var body: [UInt8] = []
     private var left: UInt64 = 0
 
@@ -98,6 +137,7 @@ private final class RabbitClient {
         properties._flags = UInt32(AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_CONTENT_TYPE_FLAG)
         properties.delivery_mode = 2
         properties.content_type = Self.bytes("application/json")
+        self.headers?.write(into: &properties)
         let body = amqp_bytes_t(len: payload.count, bytes: UnsafeMutableRawPointer(mutating: payload.baseAddress))
         let code = amqp_basic_publish(
             self.raw, 1, Self.bytes(Self.exchange), Self.bytes(self.key), 0, 0, &properties, body)
@@ -151,7 +191,7 @@ private final class RabbitClient {
         return frame
     }
 
-    private static func bytes(_ text: StaticString) -> amqp_bytes_t {
+    static func bytes(_ text: StaticString) -> amqp_bytes_t {
         amqp_bytes_t(len: text.utf8CodeUnitCount, bytes: UnsafeMutableRawPointer(mutating: text.utf8Start))
     }
 

@@ -58,7 +58,7 @@ struct BridgeComparison: Sendable {
             let complaint = result.faults.isClean ? "" : "  \(result.faults.words)"
             self.note("  \(contender): \(words.joined(separator: ", "))\(complaint)")
         } catch {
-            outcome.failed(contender, error)
+            outcome.failed(contender, "\(error)")
             self.note("  \(contender): \(error)")
         }
     }
@@ -209,7 +209,7 @@ extension Upstream {
                 port: broker, name: name, qos: self == .mqtt0 ? 0 : 1, carriesHeader: carriesHeader)
             try flow.send(from: &source)
         case .amqp:
-            var source = try AMQPSource(port: broker, name: name)
+            var source = try AMQPSource(port: broker, name: name, carriesHeader: carriesHeader)
             try flow.send(from: &source)
         }
     }

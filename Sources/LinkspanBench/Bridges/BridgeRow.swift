@@ -34,8 +34,9 @@ struct BridgeRow: Sendable {
 
     /// Who takes part; the reference first.
     var contenders: [String] {
-        let isMQTT = self.upstream == .mqtt0 || self.upstream == .mqtt1
-        return [Self.bare, Self.ours] + (isMQTT && self.way != .ingress ? [Self.bareWithHeader] : [])
+        // In Redis what identifies a message is part of the payload.
+        let isBeside = self.upstream != .redis
+        return [Self.bare, Self.ours] + (isBeside && self.way != .ingress ? [Self.bareWithHeader] : [])
     }
 
     var measures: [(measure: Measure, goal: Goal?)] {

@@ -36,7 +36,7 @@ struct Comparison: Sendable {
         do {
             return try ServerProcess.started { try contender.start(self.tools, folder, cores: self.cores) }
         } catch {
-            outcome.failed(contender.rawValue, error)
+            outcome.failed(contender.rawValue, "\(error)")
             self.note("  \(contender.rawValue): \(error)")
             return nil
         }
@@ -50,7 +50,7 @@ struct Comparison: Sendable {
             let complaint = faults.isClean ? "" : "  \(faults.words)"
             self.note("  \(server.contender.rawValue): \(words.joined(separator: ", "))\(complaint)")
         } catch {
-            outcome.failed(server.contender.rawValue, error)
+            outcome.failed(server.contender.rawValue, "\(error)")
             self.note("  \(server.contender.rawValue): \(error)")
         }
     }

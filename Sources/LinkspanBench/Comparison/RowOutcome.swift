@@ -10,7 +10,10 @@ struct RowOutcome: Sendable {
     /// By contender, then measure: one value for each run.
     private(set) var values: [String: [[Double]]] = [:]
     private(set) var faults = Faults()
+    /// Of ours, the reference, or the whole row.
     var failures: [String] = []
+    /// Runs of peers without a result: they cost the peer that run, and say nothing of us.
+    private(set) var peerFailures: [String] = []
 
     init(
         name: String, title: String, reference: String, ours: String, contenders: [String],
@@ -40,18 +43,23 @@ struct RowOutcome: Sendable {
         self.faults += faults
         let found = values.compactMap { $0 }
         guard found.count == self.measures.count else {
-            return self.failures.append("\(contender): nothing was delivered while it was measured")
+            return self.failed(contender, "nothing was delivered while it was measured")
         }
         for (index, value) in found.enumerated() {
             self.values[contender, default: self.measures.map { _ in [] }][index].append(value)
         }
     }
 
-    mutating func failed(_ contender: String, _ error: any Error) {
-        self.failures.append("\(contender): \(error)")
+    mutating func failed(_ contender: String, _ reason: String) {
+        let text = "\(contender): \(reason)"
+        if contender == self.ours || contender == self.reference {
+            self.failures.append(text)
+        } else {
+            self.peerFailures.append(text)
+        }
     }
 
-    /// Whether every run came to its end, and every message arrived once, whole and in order.
+    /// Whether every run of ours and of the reference came to its end, and every message arrived once, whole and in order.
     var isClean: Bool { self.faults.isClean && self.failures.isEmpty }
 
     func median(_ contender: String, _ index: Int) -> Double? {
@@ -66,7 +74,7 @@ struct RowOutcome: Sendable {
         return value / reference
     }
 
-    /// Whether our goal is met; nil without goal or value, and when a run failed.
+    /// Whether our goal is met; nil without goal or value, and when a run of ours or of the reference failed.
     func isGoalMet(_ index: Int) -> Bool? {
         guard self.failures.isEmpty, let goal = self.measures[index].goal, let value = self.median(self.ours, index)
         else { return nil }

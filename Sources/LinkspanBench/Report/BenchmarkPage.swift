@@ -96,6 +96,7 @@ struct BenchmarkPage {
             }
             if !row.faults.isClean { lines += ["", "Not clean: \(row.faults.words)."] }
             for failure in row.failures { lines += ["", "Failed: \(failure)."] }
+            for failure in row.peerFailures { lines += ["", "Without a result: \(failure)."] }
             return lines.joined(separator: "\n")
         }
     }

@@ -33,6 +33,7 @@ struct BenchmarkReport: Sendable {
         }
         if !row.faults.isClean { lines.append("    NOT CLEAN: \(row.faults.words)") }
         for failure in row.failures { lines.append("    failed: \(failure)") }
+        for failure in row.peerFailures { lines.append("    without a result: \(failure)") }
         return lines.joined(separator: "\n")
     }
 
@@ -74,6 +75,7 @@ struct BenchmarkReport: Sendable {
             var damaged: UInt64
             var isClean: Bool
             var failures: [String]
+            var peerFailures: [String]
         }
 
         var processor: String
@@ -114,7 +116,8 @@ struct BenchmarkReport: Sendable {
                             })
                     },
                     lost: row.faults.lost, repeated: row.faults.repeated, reordered: row.faults.reordered,
-                    damaged: row.faults.damaged, isClean: row.isClean, failures: row.failures)
+                    damaged: row.faults.damaged, isClean: row.isClean, failures: row.failures,
+                    peerFailures: row.peerFailures)
             }
         }
     }
