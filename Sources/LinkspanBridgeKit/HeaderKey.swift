@@ -1,8 +1,9 @@
-/// Names of the AMQP headers that carry an ``EnvelopeHeader``.
-enum HeaderKey {
-    static let origin: StaticString = "ls-origin"
-    static let epoch: StaticString = "ls-epoch"
-    static let sequence: StaticString = "ls-seq"
-    static let hops: StaticString = "ls-hops"
-    static let acceptedAt: StaticString = "ls-at"
+/// Names of the fields beside a payload that carry an ``EnvelopeHeader``: AMQP headers, MQTT 5 user properties, fields of Redis stream
+/// entries. docs/envelope.md has their values.
+package enum HeaderKey {
+    package static let origin: StaticString = "ls-origin"
+    package static let epoch: StaticString = "ls-epoch"
+    package static let sequence: StaticString = "ls-seq"
+    package static let hops: StaticString = "ls-hops"
+    package static let acceptedAt: StaticString = "ls-at"
 }

@@ -1,14 +1,5 @@
 internal import LinkspanBridgeKit
 
-/// The user properties of an MQTT 5 message that carry an ``EnvelopeHeader``.
-enum HeaderKey {
-    static let origin: StaticString = "ls-origin"
-    static let epoch: StaticString = "ls-epoch"
-    static let sequence: StaticString = "ls-seq"
-    static let hops: StaticString = "ls-hops"
-    static let acceptedAt: StaticString = "ls-at"
-}
-
 /// Gathers the header of one incoming message from its user properties, which anybody may have written.
 ///
 /// A header is believed only when it is whole and well-formed. Otherwise the message counts as raw: nothing is lost, and raw
@@ -16,7 +7,6 @@ enum HeaderKey {
 struct HeaderProperties {
     /// Properties looked at per message; our own come first, and a hostile sender gets no more of our time than this.
     static let propertyLimit = 64
-    static let hopLimit = 64
 
     private var origin: InstanceID?
     private var epoch: UInt64?
@@ -81,14 +71,14 @@ struct HeaderProperties {
         return InstanceID(String(decoding: bytes, as: UTF8.self))
     }
 
-    /// Identifiers separated by commas, at most ``hopLimit``; none when the text is empty.
+    /// Identifiers separated by commas, at most ``HeaderFields/hopLimit``; none when the text is empty.
     private static func list(_ bytes: UnsafeRawBufferPointer) -> [InstanceID]? {
         if bytes.isEmpty { return [] }
-        guard bytes.count <= Self.hopLimit * 65 else { return nil }
+        guard bytes.count <= HeaderFields.hopLimit * 65 else { return nil }
         var result: [InstanceID] = []
         var start = 0
         for end in 0...bytes.count where end == bytes.count || bytes[end] == UInt8(ascii: ",") {
-            guard result.count < Self.hopLimit,
+            guard result.count < HeaderFields.hopLimit,
                 let hop = Self.instance(UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
             else { return nil }
             result.append(hop)

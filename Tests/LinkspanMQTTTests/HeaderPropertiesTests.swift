@@ -68,8 +68,8 @@ struct HeaderPropertiesTests {
     }
 
     @Test func `hops are bounded in number`() {
-        let most = Array(repeating: String(repeating: "h", count: 64), count: HeaderProperties.hopLimit)
-        #expect(Self.with("ls-hops", most.joined(separator: ","))?.hops.count == HeaderProperties.hopLimit)
+        let most = Array(repeating: String(repeating: "h", count: 64), count: HeaderFields.hopLimit)
+        #expect(Self.with("ls-hops", most.joined(separator: ","))?.hops.count == HeaderFields.hopLimit)
         #expect(Self.with("ls-hops", (most + ["h"]).joined(separator: ",")) == nil)
     }
 
@@ -94,7 +94,7 @@ struct HeaderPropertiesTests {
                 }
                 name.withUnsafeBytes { name in value.withUnsafeBytes { fields.add(name: name, value: $0) } }
             }
-            if let header = fields.header() { #expect(header.hops.count <= HeaderProperties.hopLimit, "\(random)") }
+            if let header = fields.header() { #expect(header.hops.count <= HeaderFields.hopLimit, "\(random)") }
         }
     }
 }

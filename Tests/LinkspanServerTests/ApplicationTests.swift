@@ -11,25 +11,11 @@ import Testing
 
     private static func json(_ text: String) throws -> JSONText { try JSONText(validating: text) }
 
-    private func withApplication(
-        _ protocolChoice: ProtocolChoice, _ configure: (inout Application) -> Void,
-        change: (inout ServerSettings) -> Void = { _ in },
-        _ body: (LinkspanServer, SocketAddress) async throws -> Void
-    ) async throws {
-        try await withServer(
-            application: Application(configure),
-            { settings in
-                settings.auth = TestTokens.settings
-                settings.protocolChoice = protocolChoice
-                change(&settings)
-            }, body)
-    }
-
     // MARK: Procedures and receivers
 
     @Test func `answers calls with what the procedure returns, and leaves unknown ones without an answer`() async throws
     {
-        try await self.withApplication(.v2) { app in
+        try await withApplicationServer(.v2) { app in
             app.procedure("echo") { $0.data }
             app.procedure("nothing") { _ in nil }
         } _: { _, address in
@@ -48,7 +34,7 @@ import Testing
     @Test func `sends errors as objects with their fields, as plain values, and without the text of strangers`()
         async throws
     {
-        try await self.withApplication(.v2) { app in
+        try await withApplicationServer(.v2) { app in
             app.procedure("object") { _ in
                 throw ProtocolError(name: "QuotaError", message: "No more", fields: [.init("left", .integer(0))])
             }
@@ -73,7 +59,7 @@ import Testing
     @Test func `keeps procedures and receivers apart in protocol 2 and not in protocol 1`() async throws {
         for choice in [ProtocolChoice.v1, .v2] {
             let log = EventLog<String>()
-            try await self.withApplication(choice) { app in
+            try await withApplicationServer(choice) { app in
                 app.procedure("work") { call in
                     log.append("work \(call.wantsAnswer)")
                     return nil
@@ -99,7 +85,7 @@ import Testing
     @Test func `handles events of one name in order, and reads no further while it has much to do`() async throws {
         let log = EventLog<Int>()
         let gate = Gate()
-        try await self.withApplication(.v2) { app in
+        try await withApplicationServer(.v2) { app in
             app.workLimit = 4
             app.receiver("count") { event in
                 await gate.passes()
@@ -120,7 +106,7 @@ import Testing
 
     @Test func `writes a token right before the answer of the call that set it`() async throws {
         for choice in [ProtocolChoice.v1, .v2] {
-            try await self.withApplication(choice) { app in
+            try await withApplicationServer(choice) { app in
                 app.procedure("login") { call in
                     try await call.socket.setAuthToken(TokenClaims(["username": "bob"]))
                     return try Self.json(#"{"ok":true}"#)
@@ -142,7 +128,7 @@ import Testing
     }
 
     @Test func `removes a token, and waits for a delivery when it is asked to`() async throws {
-        try await self.withApplication(.v2) { app in
+        try await withApplicationServer(.v2) { app in
             app.procedure("logout") { call in
                 call.socket.deauthenticate()
                 return nil
@@ -186,7 +172,7 @@ import Testing
     // MARK: The server speaks first
 
     @Test func `calls clients, and tells answers, errors, silence and broken connections apart`() async throws {
-        try await self.withApplication(.v2) { _ in
+        try await withApplicationServer(.v2) { _ in
         } _: { server, address in
             let client = try await RawClient.ready(address)
             let socket = try #require(await server.sockets.first)
@@ -223,7 +209,7 @@ import Testing
 
     @Test func `kicks clients out of channels and off the server, in the words of their protocol`() async throws {
         for choice in [ProtocolChoice.v1, .v2] {
-            try await self.withApplication(choice) { _ in
+            try await withApplicationServer(choice) { _ in
             } _: { server, address in
                 let client = try await RawClient.ready(address)
                 for channel in ["a", "b", "c"] { try await client.subscribe(channel) }
@@ -255,7 +241,7 @@ import Testing
     // MARK: Events
 
     @Test func `tells what happens to connections, in order`() async throws {
-        try await self.withApplication(.v2) { _ in
+        try await withApplicationServer(.v2) { _ in
         } _: { server, address in
             let events = server.connectionEvents()
             let token = try await TestTokens.make(#""sub":"ann""# + TestTokens.forever)

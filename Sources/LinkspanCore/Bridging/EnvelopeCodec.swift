@@ -11,7 +11,7 @@ public struct EnvelopeCodec: Sendable, Hashable {
     public let dataLimit: Int
 
     /// Most instances that a header may name; more is not believed.
-    public static let hopLimit = 64
+    public static let hopLimit = HeaderFields.hopLimit
 
     private let scanner: JSONScanner
     private let envelopeScanner: JSONScanner

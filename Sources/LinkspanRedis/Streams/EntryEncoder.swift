@@ -1,15 +1,10 @@
 internal import LinkspanBridgeKit
 internal import NIOCore
 
-/// Names of the entry fields; docs/envelope.md.
+/// Names of the entry fields beside those of ``HeaderKey``; docs/envelope.md.
 enum FieldName {
     static let channel: StaticString = "channel"
     static let data: StaticString = "data"
-    static let origin: StaticString = "ls-origin"
-    static let epoch: StaticString = "ls-epoch"
-    static let sequence: StaticString = "ls-seq"
-    static let hops: StaticString = "ls-hops"
-    static let acceptedAt: StaticString = "ls-at"
 }
 
 /// Writes `XADD stream MAXLEN ~ limit * channel .. data .. ls-origin .. ls-epoch .. ls-seq .. ls-hops .. ls-at ..`.

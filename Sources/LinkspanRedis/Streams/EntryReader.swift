@@ -74,13 +74,13 @@ struct EntryReader {
                 let text = UnsafeRawBufferPointer(rebasing: bytes[value.start..<value.start + value.length])
                 switch key.length {
                 case 7 where reader.isString(at: index, FieldName.channel): name = value
-                case 7 where reader.isString(at: index, FieldName.hops): header.hops = text
+                case 7 where reader.isString(at: index, HeaderKey.hops): header.hops = text
                 case 4 where reader.isString(at: index, FieldName.data): data = value
-                case 5 where reader.isString(at: index, FieldName.acceptedAt):
+                case 5 where reader.isString(at: index, HeaderKey.acceptedAt):
                     header.acceptedAt = HeaderFields.number(text)
-                case 6 where reader.isString(at: index, FieldName.sequence): header.sequence = HeaderFields.number(text)
-                case 8 where reader.isString(at: index, FieldName.epoch): header.epoch = HeaderFields.number(text)
-                case 9 where reader.isString(at: index, FieldName.origin): header.origin = text
+                case 6 where reader.isString(at: index, HeaderKey.sequence): header.sequence = HeaderFields.number(text)
+                case 8 where reader.isString(at: index, HeaderKey.epoch): header.epoch = HeaderFields.number(text)
+                case 9 where reader.isString(at: index, HeaderKey.origin): header.origin = text
                 default: break
                 }
             }

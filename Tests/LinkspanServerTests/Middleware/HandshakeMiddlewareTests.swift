@@ -8,7 +8,7 @@ import Testing
 
 @Suite struct `Middleware of handshakes` {
     @Test func `refuses a WebSocket with HTTP 401 and the words of its middleware`() async throws {
-        try await withMiddleware { app in
+        try await withApplicationServer { app in
             app.middleware.handshake = { action in
                 guard case .handshakeWS(let request, _) = action else { return .allow }
                 switch request.field("x-test") {
@@ -41,7 +41,7 @@ import Testing
 
     @Test func `refuses a handshake with the error and the close code of its middleware`() async throws {
         for choice in [ProtocolChoice.v1, .v2] {
-            try await withMiddleware(choice) { app in
+            try await withApplicationServer(choice) { app in
                 app.middleware.handshake = { action in
                     guard case .handshakeSC(let socket, let token) = action else { return .allow }
                     #expect(!socket.isOpen)
@@ -88,7 +88,7 @@ import Testing
 
     @Test func `leaves a client anonymous whose valid token its middleware does not want`() async throws {
         for choice in [ProtocolChoice.v1, .v2] {
-            try await withMiddleware(choice) { app in
+            try await withApplicationServer(choice) { app in
                 app.middleware.inbound = { action in
                     guard case .authenticate(_, let claims) = action.kind else { return .allow }
                     guard claims.string("sub") == "bad" else { return .block(TestMiddleware.denied) }

@@ -10,7 +10,7 @@ import Testing
     @Test func `blocks calls and events with an error, a value or silence`() async throws {
         for choice in [ProtocolChoice.v1, .v2] {
             let log = EventLog<String>()
-            try await withMiddleware(choice) { app in
+            try await withApplicationServer(choice) { app in
                 app.procedure("work") { call in
                     log.append(call.data?.description ?? "none")
                     return call.data
@@ -58,7 +58,7 @@ import Testing
     }
 
     @Test func `decides about subscriptions and publishes, and answers what it replaces`() async throws {
-        try await withMiddleware { app in
+        try await withApplicationServer { app in
             app.middleware.inbound = { action in
                 switch action.kind {
                 case .subscribe(let channel, let data):
@@ -98,7 +98,7 @@ import Testing
         async throws
     {
         let gate = Gate()
-        try await withMiddleware { app in
+        try await withApplicationServer { app in
             app.middleware.inbound = { action in
                 if case .publishIn(_, let data) = action.kind, data?.description == "1" { await gate.passes() }
                 return .allow
@@ -128,7 +128,7 @@ import Testing
 
     @Test func `blocks what nobody decides in time, counts it, and goes on`() async throws {
         let gate = Gate()
-        try await withMiddleware { app in
+        try await withApplicationServer { app in
             app.middleware.timeLimit = .milliseconds(100)
             // Nobody is in a hurry to decide about anything else, however slow the machine is.
             app.middleware.actions = [.publishIn]
@@ -158,7 +158,7 @@ import Testing
     @Test func `forgets what waits for a decision when the connection ends`() async throws {
         let log = EventLog<String>()
         let gate = Gate()
-        try await withMiddleware { app in
+        try await withApplicationServer { app in
             app.middleware.inbound = { action in
                 guard case .publishIn = action.kind else { return .allow }
                 await withTaskCancellationHandler {
@@ -184,7 +184,7 @@ import Testing
     }
 
     @Test func `tells inbound middleware that the token has run out`() async throws {
-        try await withMiddleware { app in
+        try await withApplicationServer { app in
             app.procedure("work") { _ in nil }
             app.middleware.inbound = { action in
                 guard case .invoke = action.kind else { return .allow }

@@ -8,7 +8,7 @@ import Testing
 
 @Suite struct `Middleware of what subscribers get` {
     @Test func `decides for each subscriber what it gets, whoever published it and whatever it reads`() async throws {
-        try await withMiddleware(.auto) { app in
+        try await withApplicationServer(.auto) { app in
             app.middleware.outbound = { action in
                 let isOpen = action.socket.request.field("x-role") == "guest"
                 switch action.data?.description {
@@ -51,7 +51,7 @@ import Testing
 
     @Test func `keeps a slow decision about one subscriber to that one, in order and in time`() async throws {
         let gate = Gate()
-        try await withMiddleware { app in
+        try await withApplicationServer { app in
             app.middleware.outbound = { action in
                 if action.socket.request.field("x-slow") != nil { await gate.passes() }
                 return .allow
@@ -74,7 +74,7 @@ import Testing
 
     @Test func `blocks a publish that nobody decides about in time`() async throws {
         let gate = Gate()
-        try await withMiddleware { app in
+        try await withApplicationServer { app in
             app.middleware.timeLimit = .milliseconds(50)
             app.middleware.actions = [.publishOut]
             app.middleware.outbound = { _ in
@@ -97,7 +97,7 @@ import Testing
 
     @Test func `asks about the channels that it was told to ask about, and keeps the order with others`() async throws {
         let channels = try [Glob("asked/*")]
-        try await withMiddleware { app in
+        try await withApplicationServer { app in
             app.middleware.channels = channels
             app.middleware.actions = [.publishIn, .publishOut]
             app.middleware.inbound = { action in
@@ -129,7 +129,7 @@ import Testing
 
     @Test func `closes a subscriber for which more waits than may, and nobody else`() async throws {
         let gate = Gate()
-        try await withMiddleware { app in
+        try await withApplicationServer { app in
             app.middleware.outbound = { action in
                 if action.socket.request.field("x-slow") != nil { await gate.passes() }
                 return .allow

@@ -9,7 +9,7 @@ import Testing
 @Suite struct `Middleware of raw messages, and of nothing it was not told of` {
     @Test func `drops and replaces messages before they are looked at, pongs included`() async throws {
         let log = EventLog<String>()
-        try await withMiddleware { app in
+        try await withApplicationServer { app in
             app.middleware.inboundRaw = { action in
                 guard case .text(let text) = action.message else { return .allow }
                 log.append(text)
@@ -34,7 +34,7 @@ import Testing
 
     @Test func `asks about nothing that it was not told to ask about`() async throws {
         let log = EventLog<MiddlewareActionType>()
-        try await withMiddleware { app in
+        try await withApplicationServer { app in
             app.middleware.actions = [.handshakeSC, .subscribe]
             app.middleware.handshake = { action in
                 log.append(action.type)

@@ -96,20 +96,28 @@ func withConversation(
     }
 }
 
+/// A server with an application behind it, and its address.
+func withApplicationServer(
+    _ protocolChoice: ProtocolChoice = .v2, _ configure: (inout Application) -> Void,
+    change: (inout ServerSettings) -> Void = { _ in },
+    _ body: (LinkspanServer, SocketAddress) async throws -> Void
+) async throws {
+    try await withServer(
+        application: Application(configure),
+        { settings in
+            settings.auth = TestTokens.settings
+            settings.protocolChoice = protocolChoice
+            change(&settings)
+        }, body)
+}
+
 /// As above, with an application behind the server, and the client as that application sees it.
 func withApplication(
     _ choice: ProtocolChoice, _ configure: (inout Application) -> Void = { _ in },
     change: (inout ServerSettings) -> Void = { _ in },
     _ body: (_ client: RawClient, _ socket: ClientSocket, _ server: LinkspanServer) async throws -> Void
 ) async throws {
-    try await withServer(
-        application: Application(configure),
-        {
-            $0.protocolChoice = choice
-            $0.auth = TestTokens.settings
-            change(&$0)
-        }
-    ) { server, address in
+    try await withApplicationServer(choice, configure, change: change) { server, address in
         let client = try await RawClient.open(address)
         let socketID = try await client.shakesHands()
         let socket = try #require(await server.sockets.first { $0.id == socketID })
