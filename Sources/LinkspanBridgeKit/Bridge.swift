@@ -39,6 +39,10 @@ public protocol Bridge: Sendable {
     /// only the upstream lost. False unless a bridge says otherwise; the host then asks once in a conversation.
     var renewsSubscriptions: Bool { get }
 
+    /// Whether this upstream, as configured, can give each message to one of several instances. ``GroupSupport/none`` unless a bridge says
+    /// otherwise; a rule with `consume: one_of` is refused there.
+    var groupSupport: GroupSupport { get }
+
     /// Checks its settings; touches no network.
     ///
     /// - Throws: ``ConfigurationError`` with every problem found, a promise that this upstream cannot keep included.
@@ -57,9 +61,20 @@ extension Bridge {
     public var answersProbes: Bool { false }
     public var takesPrefixes: Bool { true }
     public var renewsSubscriptions: Bool { false }
+    public var groupSupport: GroupSupport { .none }
 
     /// None: all bridges at one upstream share its names.
     public static var namespaceOptions: [String] { [] }
+}
+
+/// What an upstream can do for instances that share what arrives; see ``BridgeSettings/consumerGroup``.
+public enum GroupSupport: Sendable, Hashable {
+    /// Every instance gets everything.
+    case none
+    /// The group takes everything that its rules name; an instance cannot stand back from a part of it.
+    case whole
+    /// An instance takes its share of the names that it subscribes, and the others share the rest.
+    case byName
 }
 
 /// Why a conversation with an upstream ended or could not start.

@@ -98,6 +98,14 @@ public struct BridgeSettings: Sendable {
     public var guarantee: Guarantee
     public var receives: Bool
     public var sends: Bool
+    /// The group of instances that share what arrives: the upstream gives each message to one of them. Nil: each instance gets everything.
+    ///
+    /// 1 to 64 characters of `A-Z a-z 0-9 . _ -`. Only given to a bridge that sends no messages of channels, and only where
+    /// ``Bridge/groupSupport`` admits it.
+    public var consumerGroup: String?
+    /// Upstream names that each instance has to hear, whatever the group: ``UpstreamFilter/exact(_:)`` filters with one of them are not
+    /// shared, and what is sent under them must reach all. Empty without a group.
+    public var unsharedNames: Set<String> = []
     /// Where the options stand in the file, for messages: `brokers.plant.mqtt`.
     public var optionsPath: String
     /// Given and default values of ``Bridge/options``, complete: the configuration has checked kinds and ranges.
@@ -119,6 +127,12 @@ public struct BridgeSettings: Sendable {
         self.sends = sends
         self.optionsPath = optionsPath
         self.options = options
+    }
+
+    /// Whether the instances of the group share what this filter brings.
+    public func isShared(_ filter: UpstreamFilter) -> Bool {
+        guard self.consumerGroup != nil, case .exact(let name) = filter else { return self.consumerGroup != nil }
+        return !self.unsharedNames.contains(name)
     }
 
     /// - Precondition: `key` is declared with that kind in ``Bridge/options``. The same holds for the other accessors.

@@ -32,8 +32,8 @@ struct ComplaintTests {
             withBridge("chanels: [ \"a\" ]"),
             """
             bridges.yaml:7:5: unknown key "chanels" in bridge "one"
-                did you mean "channels"?  allowed: ack, broker, brokers, buffer, channels, direction, events, guarantee, interest, linger, \
-            max_hops, name, probe, promises, repair, required, retry, transit
+                did you mean "channels"?  allowed: ack, broker, brokers, buffer, channels, consume, direction, events, group, guarantee, interest, \
+            linger, max_hops, name, probe, promises, repair, required, retry, transit
             """),
         Case(
             "unknown key of a block",
@@ -230,6 +230,21 @@ struct ComplaintTests {
             """
             bridges.yaml:8:5: bridge "one": interest always receives everything, and direction out receives nothing
                 choose direction both or in, or leave out interest
+            """),
+        Case(
+            "group that nobody shares", withBridge("direction: in", "group: workers"),
+            """
+            bridges.yaml:8:5: bridge "one": group without consume: one_of
+                without it every instance gets everything
+            """),
+        Case(
+            "group name that upstreams reserve", withBridge("direction: in", "consume: one_of", "group: a/b"),
+            "bridges.yaml:9:12: bridges.one.group: expected 1 to 64 characters of A-Z a-z 0-9 . _ -, found \"a/b\""),
+        Case(
+            "consume one_of at a broker that cannot choose", withBridge("direction: in", "consume: one_of"),
+            """
+            bridges.yaml:8:5: bridges.one.consume: broker "hub", as configured, gives every instance everything
+                leave out consume
             """),
         Case(
             "name without a channel", withBridge("name: sc"),

@@ -20,6 +20,13 @@ struct ScriptedBridge: Bridge {
     let settings: BridgeSettings
     var carriesHeader: Bool { self.settings.boolean("header") }
     var takesPrefixes: Bool { self.settings.username != "exact" }
+    var groupSupport: GroupSupport {
+        switch self.settings.username {
+        case "alone": .none
+        case "whole": .whole
+        default: .byName
+        }
+    }
 
     init(settings: BridgeSettings) throws(ConfigurationError) {
         if settings.username == "nobody" {

@@ -1,4 +1,5 @@
 internal import LinkspanBridgeKit
+internal import LinkspanCore
 
 /// One key of the configuration. Checks, suggestions, environment names and the reference all follow from these.
 public struct KeyDefinition: Sendable {
@@ -102,6 +103,7 @@ public enum TextShape: Sendable, Hashable {
     case filePath
     /// The name of a broker or bridge.
     case name
+    case groupName
 
     /// Completes "expected ...".
     var expectation: String {
@@ -109,7 +111,7 @@ public enum TextShape: Sendable, Hashable {
         case .free: "text"
         case .hostName: "a host name"
         case .urlPath: "a path that begins with /"
-        case .instanceID: "1 to 64 characters of A-Z a-z 0-9 . _ -"
+        case .instanceID, .groupName: "1 to 64 characters of A-Z a-z 0-9 . _ -"
         case .origin: "an origin such as https://app.example.com"
         case .glob: "a glob such as chat/**"
         case .claimGlob: "a glob such as user/{sub}/**"
@@ -126,6 +128,7 @@ public enum TextShape: Sendable, Hashable {
             text.hasPrefix("/")
                 && text.utf8.allSatisfy { $0 > 0x20 && $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#") }
         case .instanceID: InstanceID(text) != nil
+        case .groupName: Consumption.isGroupName(text)
         case .origin: Self.isOrigin(text)
         case .filePath, .name: !text.isEmpty
         }

@@ -282,7 +282,12 @@ extension BlockDefinition {
                     "A broker that does not keep what the guarantee rests on is not used, or is used and told of."),
                 KeyDefinition(
                     "interest", .choice(Interest.allCases.map(\.rawValue)), default: defaults.interest.rawValue,
-                    "Subscribe at the broker while somebody listens here, or always."),
+                    "Subscribe at the broker while somebody listens here, or always; always with consume: one_of."),
+                KeyDefinition(
+                    "consume", .choice(Consumption.words), default: Consumption.words[0],
+                    "Every instance gets what arrives, or one of those with the same group."),
+                KeyDefinition(
+                    "group", .text(.groupName), "Who shares what arrives with consume: one_of; the bridge's name."),
                 KeyDefinition(
                     "linger", .duration(.zero ... .seconds(86_400)), default: Quantity.text(defaults.linger),
                     "How long a subscription at the broker outlives its last subscriber here."),

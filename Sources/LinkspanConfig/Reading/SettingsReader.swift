@@ -279,7 +279,8 @@ struct SettingsReader {
         rule.nameTemplate = block.text("name")
         rule.guarantee = block.choice("guarantee") ?? rule.guarantee
         rule.promises = block.choice("promises") ?? rule.promises
-        rule.interest = block.choice("interest") ?? rule.interest
+        rule.consumption = self.consumption(of: rule, in: block)
+        rule.interest = block.choice("interest") ?? (rule.group == nil ? rule.interest : .always)
         rule.linger = block.duration("linger") ?? rule.linger
         rule.transit = block.list("transit")?.map(\.value) ?? rule.transit
         rule.maximumHops = block.integer("max_hops") ?? rule.maximumHops
@@ -293,6 +294,19 @@ struct SettingsReader {
         rule.retryMaximum = block.block("retry").duration("max") ?? max(rule.retryMaximum, rule.retryInitial)
         self.check(rule, in: block, bridgeNames: bridgeNames)
         return rule
+    }
+
+    private mutating func consumption(of rule: BridgeRule, in block: ConfigBlock) -> Consumption {
+        let group = block.text("group")
+        guard block.text("consume") == Consumption.words[1] else {
+            if group != nil {
+                self.report(
+                    block.location(of: "group"), "\(block.path.label): group without consume: one_of",
+                    hint: "without it every instance gets everything")
+            }
+            return .all
+        }
+        return .oneOf(group: group ?? rule.declaration)
     }
 
     private mutating func repair(of bridge: ConfigBlock) -> RepairSettings? {

@@ -37,10 +37,12 @@ public struct InterestTable: Sendable {
     }
 
     /// A table that wants the same from the start to the end; channels make no difference.
-    public init(always filters: [UpstreamFilter]) {
+    ///
+    /// - Parameter apart: filters that are kept although others cover them.
+    public init(always filters: [UpstreamFilter], apart: [UpstreamFilter] = []) {
         self.linger = .zero
         self.limit = 0
-        self.fixed = Self.covering(filters)
+        self.fixed = Self.covering(filters) + apart
     }
 
     public static let defaultLimit = 1_000_000

@@ -47,6 +47,20 @@ public enum Interest: String, Sendable, Hashable, CaseIterable {
     case always
 }
 
+/// Which instances get what arrives by a bridge.
+public enum Consumption: Sendable, Hashable {
+    /// Each of them.
+    case all
+    /// One of those that name the same group at the same upstream; the upstream chooses which.
+    case oneOf(group: String)
+
+    /// The words of `consume` in `bridges.yaml`.
+    public static let words = ["all", "one_of"]
+
+    /// Whether upstreams take `name` as it is: 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
+    public static func isGroupName(_ name: String) -> Bool { InstanceID(name) != nil }
+}
+
 /// What a full egress buffer does with the next message.
 public enum OverflowPolicy: String, Sendable, Hashable, CaseIterable {
     /// It is kept, and its publisher is not read until there is room again.
@@ -75,7 +89,9 @@ public struct BridgeRule: Sendable, Hashable {
     public var guarantee = Guarantee.atMostOnce
     /// What follows when the upstream does not keep what the guarantee rests on.
     public var promises = PromisePolicy.enforced
+    /// `always` where the file says nothing and ``consumption`` is ``Consumption/oneOf(group:)``.
     public var interest = Interest.onDemand
+    public var consumption = Consumption.all
     /// How long an upstream subscription outlives its last local subscriber.
     public var linger = Duration.seconds(10)
     public var buffer = BufferSettings()
@@ -99,6 +115,11 @@ public struct BridgeRule: Sendable, Hashable {
         self.name = name
         self.declaration = name
         self.upstream = upstream
+    }
+
+    /// Nil when every instance gets everything.
+    public var group: String? {
+        if case .oneOf(let group) = self.consumption { group } else { nil }
     }
 
     /// Whether the upstream hears who listens here.

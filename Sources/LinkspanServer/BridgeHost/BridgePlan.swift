@@ -29,6 +29,9 @@ struct BridgePlan: Sendable {
         let own = self.controlNames
         switch (self.receives, self.rule.interest) {
         case (false, _): return InterestTable(always: own.map { .exact($0) })
+        case (true, .always) where self.rule.group != nil:
+            let filters = InterestTable.filters(for: self.selector, through: self.template)
+            return InterestTable(always: filters, apart: own.map { .exact($0) })
         case (true, .always):
             let filters = InterestTable.filters(for: self.selector, through: self.template)
             return InterestTable(always: filters + own.map { .exact($0) })
@@ -90,12 +93,14 @@ struct BridgePlanner {
         let template = self.template(of: rule, kind, path)
         let sends = rule.direction != .ingress || rule.mirrorsOccupancy
         let speaks = rule.probe != nil || rule.repair != nil
-        let bridge = self.bridge(kind, rule, upstream, sends: sends || speaks)
+        let unshared = template.map { template in Self.unsharedNames(rule, template) } ?? []
+        let bridge = self.bridge(kind, rule, upstream, sends: sends || speaks, unshared: unshared)
         guard let selector, let template, let bridge else { return nil }
+        self.checkGroup(rule, bridge, upstream, path)
         self.checkPatterns(rule, selector, bridge, upstream, path)
         return BridgePlan(
             index: BridgeIndex(index), rule: rule, kind: kind.kind, bridge: bridge,
-            mute: sends || !speaks ? nil : self.bridge(kind, rule, upstream, sends: false),
+            mute: sends || !speaks ? nil : self.bridge(kind, rule, upstream, sends: false, unshared: unshared),
             urls: upstream.urls, selector: selector, template: template,
             transit: transit & ~(1 << UInt64(index & 63)), bufferPath: self.bufferPath(of: rule, path))
     }
@@ -121,19 +126,71 @@ struct BridgePlanner {
     }
 
     private mutating func bridge(
-        _ kind: any Bridge.Type, _ rule: BridgeRule, _ upstream: UpstreamSettings, sends: Bool
+        _ kind: any Bridge.Type, _ rule: BridgeRule, _ upstream: UpstreamSettings, sends: Bool, unshared: Set<String>
     ) -> (any Bridge)? {
-        let settings = BridgeSettings(
+        var settings = BridgeSettings(
             name: rule.name, instance: self.settings.instance.id, urls: upstream.urls, username: upstream.username,
             password: upstream.password, tls: upstream.tls, guarantee: rule.guarantee,
             receives: rule.direction != .egress || rule.repair != nil, sends: sends,
             optionsPath: upstream.optionsPath, options: upstream.options)
+        settings.consumerGroup = rule.group
+        settings.unsharedNames = unshared
         do throws(ConfigurationError) {
             return try kind.init(settings: settings)
         } catch {
             // Two rules over one broker would report its faults twice.
             self.problems += error.problems.filter { !self.problems.contains($0) }
             return nil
+        }
+    }
+
+    /// Control names of a rule with a group.
+    private static func unsharedNames(_ rule: BridgeRule, _ template: NameTemplate) -> Set<String> {
+        rule.group == nil ? [] : Set(ControlChannel.allCases.compactMap { template.encode($0.channel) })
+    }
+
+    private mutating func checkGroup(
+        _ rule: BridgeRule, _ bridge: any Bridge, _ upstream: UpstreamSettings, _ path: String
+    ) {
+        guard let group = rule.group else { return }
+        let name = "consume: one_of"
+        if !Consumption.isGroupName(group) {
+            self.report(
+                "\(path).group", "no group can be called \"\(group)\"", hint: "1 to 64 characters of A-Z a-z 0-9 . _ -")
+        }
+        if rule.direction != .ingress {
+            self.report(
+                "\(path).consume",
+                "\(name) needs direction: in, since what this instance published would come back to any one of the group",
+                hint: "let another bridge, with direction: out, publish")
+        }
+        if rule.mirrorsOccupancy {
+            self.report(
+                "\(path).events", "\(name) takes messages only, and tells the broker nothing of who listens",
+                hint: "let another bridge mirror subscribe and unsubscribe")
+        }
+        if rule.repair != nil {
+            self.report(
+                "\(path).repair", "\(name) leaves no instance a whole sequence, so none sees what is missing",
+                hint: "leave out repair, or consume: all")
+        }
+        if rule.name != rule.declaration {
+            self.report(
+                "\(path).brokers", "\(name) takes one broker: each of several would choose another instance",
+                hint: "declare a bridge for each broker")
+        }
+        switch bridge.groupSupport {
+        case .byName: break
+        case .whole where rule.interest == .always: break
+        case .whole:
+            self.report(
+                "\(path).interest",
+                "with \(name) broker \"\(rule.upstream)\" gives an instance messages of any channel, so it takes interest: always",
+                hint: "leave out interest")
+        case .none:
+            self.report(
+                "\(path).consume", "broker \"\(rule.upstream)\", as configured, gives every instance everything",
+                hint: "leave out consume")
         }
     }
 

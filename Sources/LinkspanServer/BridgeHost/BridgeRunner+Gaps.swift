@@ -130,7 +130,7 @@ extension BridgeRunner {
     // MARK: From other instances
 
     func heardMarks(_ payload: ByteBuffer, _ acceptor: any IngressAcceptor) {
-        guard let message = MarkMessage(payload), message.sender != self.hopGuard.instance else { return }
+        guard self.plan.rule.group == nil, let message = MarkMessage(payload), message.sender != self.hopGuard.instance else { return }
         let marks = message.marks.filter { self.plan.selector.contains($0.channel) && !$0.channel.isReserved }
         if !marks.isEmpty { acceptor.accept(marks, sender: message.sender, from: self.plan.index) }
     }

@@ -27,8 +27,11 @@ extension BridgePlan {
         return self.keepsOccupancy ? heard.union([.subscribe, .unsubscribe, .occupancy]) : heard
     }
 
+    /// What the bridge asks the upstream for.
     var controlNames: [String] {
-        ControlChannel.allCases.filter(self.heardControl.contains).compactMap { self.template.encode($0.channel) }
+        // How far senders got says nothing to who sees a part of it; what comes with the group's messages is passed over.
+        let asked = self.rule.group == nil ? self.heardControl : self.heardControl.subtracting([.marks])
+        return ControlChannel.allCases.filter(asked.contains).compactMap { self.template.encode($0.channel) }
     }
 
     func probeTable(life: InstanceLife) -> ProbeTable? {
