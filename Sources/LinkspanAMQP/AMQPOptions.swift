@@ -53,8 +53,8 @@ struct AMQPOptions: Sendable {
             "prefetch", .integer(1...65_535), default: "500",
             "Most deliveries ahead of our acknowledgements, with at_least_once."),
         OptionDeclaration(
-            "window", .integer(1...65_535), default: "1000", "Most publishes ahead of the confirms, with at_least_once."
-        ),
+            "window", .integer(1...65_535), default: "1000",
+            "Most publishes ahead of the confirms, with at_least_once; past 256 only while that brings more confirms."),
         OptionDeclaration(
             "queue_type", .choice(["classic", "quorum"]), default: "classic",
             "Type of the kept queue, with at_least_once; quorum survives the loss of a cluster node."),

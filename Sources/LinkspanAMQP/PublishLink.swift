@@ -19,6 +19,7 @@ struct PublishLink: ~Copyable {
     private let isConfirming: Bool
     private var writer: PropertyWriter
     private var window: PublishWindow
+    private var flight: PublishFlight
     private var settlement = PublishWindow.Settlement()
     private var queue = PublishQueue()
     private var forbidden = ForbiddenNames()
@@ -27,6 +28,7 @@ struct PublishLink: ~Copyable {
     private var pace = PublishPace()
     private var liveness: Liveness
     private var lastProgress: UInt64 = 0
+    private var lastTurn: UInt64 = 0
     /// Whether the host may have more than it handed over last time.
     private var mayHaveMore = false
 
@@ -38,6 +40,8 @@ struct PublishLink: ~Copyable {
         self.exchange = PinnedText(options.exchange)
         self.writer = PropertyWriter(isPersistent: self.isConfirming, namesTickets: options.isMandatory)
         self.window = PublishWindow(limit: options.window)
+        self.flight = PublishFlight(most: options.window)
+        self.window.limit = self.flight.limit
         self.liveness = Liveness(heartbeat: connection.heartbeat)
         self.connection = connection
         self.conversation = conversation
@@ -64,6 +68,8 @@ struct PublishLink: ~Copyable {
     private mutating func turn() throws(UpstreamError) {
         let pause = self.pace.pause(now: Clock.now)
         let isHeld = pause != nil || self.awaitsUpstream
+        let awaitsConfirms = self.window.room == 0 && pause == nil && !self.isBlocked
+        let underWay = self.window.underWay
         let wantsToWrite = !isHeld && (self.mayHaveMore || !self.queue.isEmpty)
         let limit = isHeld ? min(self.liveness.tick, pause ?? Self.idleTick) : self.liveness.tick
         let ready = Poll.wait(
@@ -75,6 +81,11 @@ struct PublishLink: ~Copyable {
             self.liveness.read(at: now)
             try self.readFrames(now)
         }
+        if awaitsConfirms {
+            self.flight.waited(confirmed: underWay - self.window.underWay, elapsed: now - self.lastTurn)
+            self.window.limit = self.flight.limit
+        }
+        self.lastTurn = now
         if self.conversation.isConnected {
             try self.work(now, isWritable: wantsToWrite ? ready.isWritable : self.connection.isWritable)
         }

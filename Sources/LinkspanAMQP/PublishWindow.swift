@@ -41,7 +41,8 @@ struct PublishWindow {
         }
     }
 
-    let limit: Int
+    /// Most that may be unsettled; never more than at first.
+    var limit: Int
     private var ring: [Entry?]
     private let mask: UInt64
     /// The oldest tag that may be unsettled.
@@ -59,8 +60,10 @@ struct PublishWindow {
     }
 
     var isEmpty: Bool { self.first == self.next }
+    /// From the oldest that is unsettled to the newest that was published.
+    var underWay: Int { Int(self.next - self.first) }
     /// How many more may be published now.
-    var room: Int { self.limit - Int(self.next - self.first) }
+    var room: Int { max(0, self.limit - self.underWay) }
 
     /// - Precondition: there is ``room``.
     mutating func published(_ message: EgressMessage) {
