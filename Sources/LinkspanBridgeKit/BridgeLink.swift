@@ -120,6 +120,13 @@ public final class BridgeLink: Sendable {
         self.host.noted(promise)
     }
 
+    /// Says what was seen of promises when the bridge looked at them once more, while it converses.
+    ///
+    /// A broken one among them is treated as with ``connected(_:)``: the host may end the conversation.
+    public func reviewed(_ promises: [UpstreamPromise]) {
+        self.host.reviewed(promises)
+    }
+
     /// Installs the call that announces new work; it replaces an earlier one.
     ///
     /// `wake` is called on any thread, once, when there is work after a ``takeWork(upTo:)`` that came back with less than its limit; also
@@ -185,6 +192,7 @@ public final class BridgeLink: Sendable {
 package protocol BridgeLinkHost: Sendable {
     func connected(_ facts: UpstreamFacts)
     func noted(_ promise: UpstreamPromise)
+    func reviewed(_ promises: [UpstreamPromise])
     func onWork(_ wake: @escaping @Sendable () -> Void)
     func takeWork(upTo limit: Int) -> LinkWork
     func confirm(_ tickets: ClosedRange<UInt64>)

@@ -1,7 +1,7 @@
 /// One thing that a rule's guarantee rests on, and what an upstream showed of it.
 ///
 /// A bridge looks at the things that its guarantee needs whenever an upstream accepts it, and says what it saw with ``UpstreamFacts/promises`` or
-/// ``BridgeLink/noted(_:)``. What follows from a broken one is the host's business.
+/// ``BridgeLink/noted(_:)``, and where it can again while it converses, with ``BridgeLink/reviewed(_:)``. What follows from a broken one is the host's business.
 public struct UpstreamPromise: Sendable, Hashable {
     public enum State: String, Sendable, Hashable, CaseIterable {
         /// The upstream said so, or it showed.

@@ -187,6 +187,12 @@ package final class Conversation: BridgeLinkHost {
         self.update { $0.promises.note(promise) }
     }
 
+    package func reviewed(_ promises: [UpstreamPromise]) {
+        self.update { state in
+            for promise in promises { state.promises.note(promise) }
+        }
+    }
+
     package func onWork(_ wake: @escaping @Sendable () -> Void) {
         self.update { state in
             state.wake = wake

@@ -81,6 +81,13 @@ public struct RedisBridge: Bridge {
         let commandLogin = options.login(
             mustBePrimary: discovery.mustBePrimary,
             promises: options.guarantee == .atLeastOnce ? StreamPromises(failsOver: discovery.failsOver) : nil)
+        let review =
+            commandLogin.looksAtPromises
+            ? PromiseReview(
+                link: link, login: commandLogin, options: options,
+                server: Discovery(url: server, options: options, eventLoop: eventLoop)) : nil
+        let reviewing = Task { await review?.run() }
+        defer { reviewing.cancel() }
         let session = try await eventLoop.submit {
             NIOLoopBound(
                 LinkSession(

@@ -11,7 +11,8 @@ struct PromiseTests {
         _ upstream: RedisUpstream, operatorPort: Int, promises: String
     ) async throws -> Instance {
         try await Instance(
-            promises, brokers: upstream.configuration.replacing("redis: {", with: "redis: { mode: streams,"),
+            promises,
+            brokers: upstream.configuration.replacing("redis: {", with: "redis: { mode: streams, review: 200ms,"),
             bridges: """
                   up:
                     broker: up
@@ -58,5 +59,33 @@ struct PromiseTests {
         let explained = try await Instance.run("explain", "--config", strict.file, "--live", "news")
         #expect(explained.contains { $0.hasPrefix("  promise  persistence  kept: ") }, "\(explained)")
         try await strict.stop()
+    }
+
+    @Test func `a Redis that begins to forget is left until it remembers again`() async throws {
+        let upstream = try await RedisUpstream()
+        let instance = try await self.instance(upstream, operatorPort: TestPorts.next(), promises: "enforced")
+        try await self.wait(for: "  ready\n", of: instance)
+
+        try await upstream.ask("CONFIG", "SET", "appendonly", "no")
+        let text = try await self.wait(for: "not ready: bridge up", of: instance)
+        #expect(text.contains("last error: persistence: Redis has no append-only file"), "\(text)")
+        #expect(text.contains("\n  promise  persistence  broken: "), "\(text)")
+
+        try await upstream.ask("CONFIG", "SET", "appendonly", "yes")
+        try await self.wait(for: "  ready\n", of: instance)
+
+        try await upstream.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        try await upstream.ask("CONFIG", "SET", "maxmemory", "100mb")
+        try await self.wait(
+            for: "\n  promise  eviction  broken: a full Redis drops the stream (allkeys-lru)", of: instance)
+        try await instance.stop()
+    }
+
+    @discardableResult
+    private func wait(for words: String, of instance: Instance) async throws -> String {
+        try await eventually("\(words) in the status") {
+            let text = try await self.status(instance)
+            return text.contains(words) ? text : nil
+        }
     }
 }

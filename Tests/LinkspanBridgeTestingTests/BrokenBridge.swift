@@ -145,6 +145,8 @@ private final class TamperedLink: BridgeLinkHost {
 
     func noted(_ promise: UpstreamPromise) { self.link.noted(promise) }
 
+    func reviewed(_ promises: [UpstreamPromise]) { self.link.reviewed(promises) }
+
     func onWork(_ wake: @escaping @Sendable () -> Void) {
         self.link.onWork {
             let count = self.state.withLock { state in

@@ -94,6 +94,10 @@ final class TestHost: BridgeLinkHost {
 
     func noted(_ promise: UpstreamPromise) { self.events.append(.noted(promise)) }
 
+    func reviewed(_ promises: [UpstreamPromise]) {
+        for promise in promises { self.events.append(.noted(promise)) }
+    }
+
     func onWork(_ wake: @escaping @Sendable () -> Void) {
         let hasWork = self.state.withLock { state in
             state.wake = wake

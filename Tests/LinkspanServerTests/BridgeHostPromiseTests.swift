@@ -87,4 +87,42 @@ import Testing
             #expect(host.status.promises == [Self.kept], "a conversation that ended has no say any more")
         }
     }
+
+    @Test func `a promise found broken while the bridge converses ends that, and one that is kept again is told`()
+        async throws
+    {
+        try await self.host().running { host in
+            let run = try await host.upstream.run(0)
+            run.link.reviewed([Self.broken])
+            #expect(host.status.promises.isEmpty, "nothing was looked at before the upstream accepted us")
+            run.link.connected(UpstreamFacts(promises: [Self.kept]))
+            run.link.reviewed([Self.kept, Self.assumed])
+            #expect(host.status.state == .up && host.status.promises == [Self.kept, Self.assumed])
+            host.offer(.test("1"))
+            run.link.reviewed([Self.broken])
+            #expect(run.link.takeWork(upTo: 10).isEmpty, "nothing may leave any more")
+            #expect(try await run.farewells.first("the end of the run").event, "it was asked to end")
+            let retry = try await host.time.sleeps.first("a retry pause") { $0 != HostTime.tick }.event
+            #expect(retry >= .seconds(15) && host.status.lastError == "persistence: it forgets")
+            #expect(host.status.egress.buffered == 1 && host.isBalanced)
+            host.time.advance(by: retry)
+            let second = try await host.upstream.run(1)
+            run.link.reviewed([Self.broken])
+            second.link.connected(UpstreamFacts(promises: [Self.kept]))
+            #expect(second.link.takeWork(upTo: 10).texts == ["1"] && host.status.isReady)
+        }
+    }
+
+    @Test func `with promises reported one that breaks while the bridge converses costs readiness only`() async throws {
+        try await self.host { $0.promises = .reported }.running { host in
+            let run = try await host.upstream.run(0)
+            run.link.connected(UpstreamFacts(promises: [Self.kept]))
+            run.link.reviewed([Self.broken])
+            #expect(host.status.promises == [Self.broken] && host.status.state == .up)
+            host.offer(.test("1"))
+            #expect(run.link.takeWork(upTo: 10).texts == ["1"])
+            run.link.reviewed([Self.kept])
+            #expect(host.status.promises == [Self.kept])
+        }
+    }
 }

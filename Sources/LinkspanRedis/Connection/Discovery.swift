@@ -12,10 +12,10 @@ struct Discovery {
     let options: RedisOptions
     let eventLoop: any EventLoop
 
-    /// Whether the server must say that it is a primary before it is used: Sentinels may lag behind.
     /// Whether another server may take the place of the one that is found.
     var failsOver: Bool { self.mustBePrimary || self.url.scheme.hasSuffix("+cluster") }
 
+    /// Whether the server must say that it is a primary before it is used: Sentinels may lag behind.
     var mustBePrimary: Bool { self.url.scheme.hasSuffix("+sentinel") }
 
     /// The server itself; the URL as it is when it names one.
@@ -96,7 +96,9 @@ struct Discovery {
     // MARK: Asking
 
     struct Answer: Sendable {
-        var values: [ReplyValue]
+        var values: [ReplyValue] = []
+        /// What the log-in showed.
+        var facts: UpstreamFacts
 
         var isError: Bool {
             if case .error? = self.values.first { true } else { false }
@@ -113,7 +115,13 @@ struct Discovery {
         }
     }
 
+    /// Opens a connection for what a log-in itself asks.
+    func facts(login: Login) async throws -> UpstreamFacts {
+        try await self.ask([], login: login).facts
+    }
+
     /// Opens a connection for one question.
+    /// - Parameter command: empty when the log-in is all.
     private func ask(_ command: [String], login: Login) async throws -> Answer {
         let answer = self.eventLoop.makePromise(of: Answer.self)
         let handler = try await self.eventLoop.submit {
@@ -141,7 +149,7 @@ struct Discovery {
         let handler = ReplyHandler(
             role: role, name: "\(self.url)", login: login,
             liveness: Liveness(interval: self.options.pingInterval, timeout: self.options.pingTimeout, now: .now()),
-            isOpen: { [unowned role] _ in role.ask() },
+            isOpen: { [unowned role] in role.ask($0) },
             ended: { error in
                 if let given = role.answer { return answer.succeed(given) }
                 answer.fail(error ?? CancellationError())
@@ -161,19 +169,26 @@ private final class QuestionRole: ConnectionRole {
     weak var connection: (any RedisConnection)?
     private(set) var answer: Discovery.Answer?
     private let command: [String]
+    private var facts = UpstreamFacts()
 
     init(command: [String]) {
         self.command = command
     }
 
-    func ask() {
+    func ask(_ facts: UpstreamFacts) {
+        self.facts = facts
+        guard !self.command.isEmpty else {
+            self.answer = Discovery.Answer(facts: facts)
+            self.connection?.end(nil)
+            return
+        }
         var buffer = ByteBuffer()
         buffer.writeCommand(self.command)
         self.connection?.write(buffer)
     }
 
     func replyReceived(_ reader: ReplyReader) throws(UpstreamError) {
-        self.answer = Discovery.Answer(values: reader.values)
+        self.answer = Discovery.Answer(values: reader.values, facts: self.facts)
         self.connection?.end(nil)
     }
 

@@ -13,6 +13,8 @@ struct Login: Equatable {
     private var product: String?
     private var promises: StreamPromises?
 
+    var looksAtPromises: Bool { self.promises != nil }
+
     /// - Parameters:
     ///   - username: nil for the default user.
     ///   - clientName: as `CLIENT LIST` shows it.

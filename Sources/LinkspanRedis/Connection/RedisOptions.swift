@@ -25,6 +25,8 @@ struct RedisOptions: Sendable {
     var password: Secret?
     var tls: TLSFiles
     var guarantee: Guarantee
+    /// From one look at what the guarantee rests on to the next, about; nil looks when connecting only.
+    var reviewInterval: Duration?
 
     static let declarations = [
         OptionDeclaration(
@@ -54,6 +56,10 @@ struct RedisOptions: Sendable {
             "ping_timeout", .duration(.milliseconds(200) ... .seconds(3600)), default: "10s",
             "How long Redis may stay silent before the connection counts as lost."),
         OptionDeclaration(
+            "review", .duration(.zero ... .seconds(86_400)), default: "60s",
+            "With at_least_once: how often Redis is asked again whether it keeps what that rests on; 0s asks when connecting only."
+        ),
+        OptionDeclaration(
             "client_name", .text, default: "",
             "What `CLIENT LIST` shows; by default `linkspan:` with the names of instance and bridge."),
     ]
@@ -77,6 +83,8 @@ struct RedisOptions: Sendable {
         self.password = settings.password
         self.tls = settings.tls
         self.guarantee = settings.guarantee
+        let review = settings.duration("review")
+        self.reviewInterval = review > .zero ? review : nil
         let name = settings.text("client_name")
         self.clientName = name.isEmpty ? "linkspan:\(settings.instance):\(settings.name)" : name
         try self.check(settings)

@@ -25,7 +25,9 @@ final class Conversation: BridgeLinkHost {
         let (isFirst, cut) = self.runner.update { state -> (Bool, (@Sendable () -> Void)?) in
             guard state.conversation == self.number, state.link.state == .connecting, state.brokenPromise == nil
             else { return (false, nil) }
-            guard self.admits(facts, &state) else { return (false, state.cut) }
+            // What the bridge noted on its way here counts as well.
+            state.link.promises.note(facts.promises)
+            guard self.admits(state.link.promises.promises, &state) else { return (false, state.cut) }
             state.link.enter(.up, at: wallNow)
             state.link.upSince = now
             state.link.facts = facts
@@ -51,6 +53,18 @@ final class Conversation: BridgeLinkHost {
             return promise.state == .broken && state.link.state == .up
         }
         if isNews { self.runner.logBroken(promise) }
+    }
+
+    func reviewed(_ promises: [UpstreamPromise]) {
+        let (news, cut) = self.runner.update { state -> ([UpstreamPromise], (@Sendable () -> Void)?) in
+            guard state.conversation == self.number, state.link.state == .up else { return ([], nil) }
+            let before = Set(state.link.promises.promises)
+            let isAdmitted = self.admits(promises, &state)
+            let news = promises.filter { $0.state == .broken && !before.contains($0) }
+            return (isAdmitted ? news : [], isAdmitted ? nil : state.cut)
+        }
+        cut?()
+        for promise in news { self.runner.logBroken(promise) }
     }
 
     func onWork(_ wake: @escaping @Sendable () -> Void) {

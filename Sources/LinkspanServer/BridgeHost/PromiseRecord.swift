@@ -22,9 +22,9 @@ struct PromiseRecord: Sendable {
 
 extension Conversation {
     /// - Returns: whether the upstream may be used; if not, the conversation is about to end.
-    func admits(_ facts: UpstreamFacts, _ state: inout EgressState) -> Bool {
-        state.link.promises.note(facts.promises)
-        guard let broken = state.link.promises.broken, self.enforcesPromises else { return true }
+    func admits(_ promises: [UpstreamPromise], _ state: inout EgressState) -> Bool {
+        state.link.promises.note(promises)
+        guard let broken = promises.first(where: { $0.state == .broken }), self.enforcesPromises else { return true }
         state.brokenPromise = broken
         return false
     }
