@@ -118,6 +118,28 @@ extension InstanceLife {
         #expect(second.tick(at: Self.at(80)).map(\.channel) == ["two"])
     }
 
+    @Test func `of several bridges of one instance the first withdraws, and the others when it does not`() {
+        func table(_ place: Int) -> OccupancyTable {
+            var table = OccupancyTable(own: .life("b"), lease: Self.lease, turn: .init(place: place, of: 3))
+            table.linkUp(at: Self.at(-100))
+            _ = table.heard(Self.event(.subscribe, "news", of: "c"), at: Self.at(0))
+            return table
+        }
+        let withdrawal = Self.event(.unsubscribe, "news", of: "c", by: "b")
+        var (first, second, third) = (table(0), table(1), table(2))
+        #expect(first.tick(at: Self.at(30)) == [withdrawal])
+        #expect(second.tick(at: Self.at(39)).isEmpty && third.tick(at: Self.at(39)).isEmpty)
+        #expect(second.tick(at: Self.at(40)) == [withdrawal], "it heard nothing of it")
+        _ = third.heard(withdrawal, at: Self.at(41))
+        #expect(third.tick(at: Self.at(500)).isEmpty && third.withdrawnCount == 0)
+        // Another instance waits a whole lease, and so comes after all of them.
+        var other = Self.table("m")
+        _ = other.heard(Self.event(.subscribe, "news", of: "c"), at: Self.at(0))
+        other.signOfLife(of: .life("b"), keepsTable: true, at: Self.at(49))
+        #expect(other.tick(at: Self.at(59)).isEmpty)
+        #expect(other.tick(at: Self.at(60)).count == 1)
+    }
+
     @Test func `a new run takes over, and only what it does not subscribe to again is withdrawn`() {
         var table = Self.table()
         for channel in ["news", "chat"] {
@@ -185,6 +207,49 @@ extension InstanceLife {
         var withdrawn: [OccupancyEvent] = []
         withdrawn += late.tick(at: Self.at(30))
         #expect(withdrawn.count == 299 && Set(withdrawn.map(\.instance.string)) == ["b"])
+    }
+
+    @Test func `what the run before left behind is taken back, unless it is subscribed to again or others did it`() {
+        func table(alone: Bool) -> OccupancyTable {
+            var table = OccupancyTable(own: .life("b", 2), lease: Self.lease)
+            table.keepJournal(leftBehind: ["news", "chat", "old"])
+            #expect(table.takeJournal() == ["news": true, "chat": true, "old": true] && table.journal.count == 3)
+            table.linkUp(at: Self.at(0))
+            if !alone { table.signOfLife(of: .life("c"), keepsTable: true, at: Self.at(31)) }
+            table.subscribed("news")
+            #expect(table.takeJournal() == ["news": true])
+            _ = table.heard(Self.event(.unsubscribe, "old", of: "b", 2, by: "c"), at: Self.at(5))
+            #expect(table.takeJournal() == ["old": false])
+            #expect(table.tick(at: Self.at(29)).isEmpty)
+            return table
+        }
+        let word = OccupancyEvent(.unsubscribe, "chat", of: InstanceID("b")!, epoch: 2, lease: Self.lease)
+        var alone = table(alone: true)
+        #expect(alone.tick(at: Self.at(30)) == [word] && alone.tick(at: Self.at(31)).isEmpty)
+        #expect(alone.takeJournal() == ["chat": false] && alone.journal == ["news"] && alone.withdrawnCount == 1)
+        var second = table(alone: false)
+        #expect(second.tick(at: Self.at(59)).isEmpty, "the others know of it, and have a lease to withdraw it")
+        #expect(second.tick(at: Self.at(60)) == [word])
+    }
+
+    @Test func `a journal is read as it was written, and a torn line costs no other`() {
+        var bytes = ByteBuffer()
+        OccupancyJournal.write(["a": true, "two\nlines": true, "": true], into: &bytes)
+        OccupancyJournal.write(["a": false], into: &bytes)
+        OccupancyJournal.write(["b 7": true], into: &bytes)
+        let held: Set<ChannelName> = ["two\nlines", "", "b 7"]
+        #expect(OccupancyJournal.read(bytes) == held)
+        for length in 0..<bytes.readableBytes {
+            let torn = OccupancyJournal.read(bytes.getSlice(at: 0, length: length)!)
+            #expect(torn.isSubset(of: held.union(["a"])), "\(length)")
+        }
+        #expect(OccupancyJournal.read(bytes.getSlice(at: 0, length: bytes.readableBytes - 1)!) == ["two\nlines", ""])
+        for text in [
+            "", "+", "+3", "+ a\n", "+-1 a\n", "+99999999999999999999 a\n", "+9223372036854775807 a\n", "x1 a\n",
+            "+9 a\n", "+1 ab",
+        ] {
+            #expect(OccupancyJournal.read(ByteBuffer(string: text)).isEmpty, "\(text)")
+        }
     }
 
     @Test func `many withdrawals come in batches`() {

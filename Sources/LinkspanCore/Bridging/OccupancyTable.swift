@@ -4,7 +4,8 @@ public import NIOCore
 /// Who listens where, as one bridge heard it, so that the subscriptions of an instance that died can be withdrawn.
 ///
 /// Probes are the signs of life: an instance's subscriptions hold for ``lease`` after the last one. Then one of the others says `unsubscribe` for it: the first by name
-/// of those that are alive, and should it die too the next one a lease later. A new run of an instance takes over what its earlier run held, and what it has
+/// of those that are alive, and should it die too the next one a lease later; of several bridges of one instance that hear the same the first, and the others spread
+/// over the lease behind it. A new run of an instance takes over what its earlier run held, and what it has
 /// not subscribed to again within a lease is withdrawn.
 ///
 /// A pure value. Bounded by ``instanceLimit`` instances and ``entryLimit`` subscriptions; past that nobody here withdraws what was not noted.
@@ -16,6 +17,18 @@ public struct OccupancyTable: Sendable {
 
     public let own: InstanceLife
     public let lease: Duration
+    public let turn: Turn
+
+    /// Which of the bridges of one instance that hear the same mirrored events this one is.
+    public struct Turn: Sendable, Hashable {
+        public var place: Int
+        public var count: Int
+
+        public init(place: Int = 0, of count: Int = 1) {
+            self.place = place
+            self.count = max(count, 1)
+        }
+    }
 
     /// Subscriptions of instances that were gone, withdrawn by us.
     public private(set) var withdrawnCount: UInt64 = 0
@@ -27,6 +40,10 @@ public struct OccupancyTable: Sendable {
     public private(set) var entryCount = 0
 
     private var mine: Set<ChannelName> = []
+    /// What an earlier run of this instance told and nobody took back.
+    private var leftBehind: Set<ChannelName> = []
+    /// What changed of ``mine`` and ``leftBehind`` since ``takeJournal()``: whether it is in either now. Nil where nobody keeps it.
+    private var unwritten: [ChannelName: Bool]?
     private var holders: [InstanceID: Holder] = [:]
     /// Since when we hear the others; nil while we do not.
     private var listeningSince: NIODeadline?
@@ -49,9 +66,10 @@ public struct OccupancyTable: Sendable {
         var count: Int { self.channels.count + self.inherited.count }
     }
 
-    public init(own: InstanceLife, lease: Duration) {
+    public init(own: InstanceLife, lease: Duration, turn: Turn = Turn()) {
         self.own = own
         self.lease = lease
+        self.turn = turn
     }
 
     public var instanceCount: Int { self.holders.count }
@@ -61,11 +79,38 @@ public struct OccupancyTable: Sendable {
     public mutating func subscribed(_ channel: ChannelName) {
         guard self.mine.count < Self.entryLimit else { return self.ignoredCount += 1 }
         self.mine.insert(channel)
+        self.leftBehind.remove(channel)
+        self.unwritten?[channel] = true
     }
 
     public mutating func unsubscribed(_ channel: ChannelName) {
         self.mine.remove(channel)
+        self.unwritten?[channel] = false
     }
+
+    // MARK: The run before
+
+    /// Begins a journal of what our clients hold, with what the one of the run before said at its end: of that, what our clients do not
+    /// subscribe to again is taken back, by the others or else by us.
+    public mutating func keepJournal(leftBehind: Set<ChannelName>) {
+        self.leftBehind = leftBehind.subtracting(self.mine)
+        self.unwritten = Dictionary(uniqueKeysWithValues: self.mine.union(leftBehind).map { ($0, true) })
+    }
+
+    /// What is to be added to the journal; empty when nothing changed.
+    public mutating func takeJournal() -> [ChannelName: Bool] {
+        guard let unwritten = self.unwritten, !unwritten.isEmpty else { return [:] }
+        self.unwritten = [:]
+        return unwritten
+    }
+
+    public var hasJournalWork: Bool { self.unwritten?.isEmpty == false }
+
+    /// At most so many lines ``journal`` is long.
+    public var journalCount: Int { self.mine.count + self.leftBehind.count }
+
+    /// Everything that a journal has to say now.
+    public var journal: Set<ChannelName> { self.mine.union(self.leftBehind) }
 
     /// What to tell the upstream of an own change, the lease included.
     public func event(_ kind: OccupancyEvent.Kind, _ channel: ChannelName) -> OccupancyEvent {
@@ -101,7 +146,9 @@ public struct OccupancyTable: Sendable {
     public mutating func heard(_ event: OccupancyEvent, at now: NIODeadline) -> OccupancyEvent? {
         guard let epoch = event.epoch else { return nil }
         guard event.instance != self.own.instance else {
-            guard event.kind == .unsubscribe, event.withdrawer != nil, self.mine.contains(event.channel) else {
+            guard event.kind == .unsubscribe, event.withdrawer != nil else { return nil }
+            guard self.mine.contains(event.channel) else {
+                if self.leftBehind.remove(event.channel) != nil { self.unwritten?[event.channel] = false }
                 return nil
             }
             self.repeatedCount += 1
@@ -201,30 +248,48 @@ public struct OccupancyTable: Sendable {
             self.repeatedCount += 1
             events.append(self.event(.subscribe, channel))
         }
-        let turn = self.turn(at: now, listeningSince: listeningSince)
+        let wait = self.wait(at: now, listeningSince: listeningSince)
+        self.takeBack(since: listeningSince, at: now, into: &events)
         for instance in self.holders.keys.sorted(by: { $0.string < $1.string }) where events.count < Self.batchLimit {
-            self.withdraw(from: instance, turn: turn, since: listeningSince, at: now, into: &events)
+            self.withdraw(from: instance, after: wait, since: listeningSince, at: now, into: &events)
         }
         return events
     }
 
-    /// How many of those who withdraw come before us: so many leases we leave to them.
-    private func turn(at now: NIODeadline, listeningSince: NIODeadline) -> Int {
-        self.holders.count { instance, holder in
-            holder.keepsTable && instance.string < self.own.instance.string
-                && max(holder.lastSign, listeningSince) + TimeAmount(self.lease) > now
+    /// Whoever is there inherited what our earlier run held, and withdraws it after a lease; after one more for each of them it is for us.
+    private mutating func takeBack(
+        since listeningSince: NIODeadline, at now: NIODeadline, into events: inout [OccupancyEvent]
+    ) {
+        guard !self.leftBehind.isEmpty else { return }
+        let lease = TimeAmount(self.lease)
+        let others = self.holders.values.count { $0.keepsTable && $0.lastSign + lease > now }
+        guard listeningSince + lease * (1 + others) <= now else { return }
+        while events.count < Self.batchLimit, let channel = self.leftBehind.popFirst() {
+            self.unwritten?[channel] = false
+            self.withdrawnCount += 1
+            events.append(self.event(.unsubscribe, channel))
         }
     }
 
+    /// How long we leave it to those who withdraw before us: a lease to each instance, and a part of one to each bridge of ours.
+    private func wait(at now: NIODeadline, listeningSince: NIODeadline) -> TimeAmount {
+        let lease = TimeAmount(self.lease)
+        let instances = self.holders.count { instance, holder in
+            holder.keepsTable && instance.string < self.own.instance.string
+                && max(holder.lastSign, listeningSince) + lease > now
+        }
+        return lease * instances + .nanoseconds(lease.nanoseconds * Int64(self.turn.place) / Int64(self.turn.count))
+    }
+
     private mutating func withdraw(
-        from instance: InstanceID, turn: Int, since listeningSince: NIODeadline, at now: NIODeadline,
+        from instance: InstanceID, after wait: TimeAmount, since listeningSince: NIODeadline, at now: NIODeadline,
         into events: inout [OccupancyEvent]
     ) {
         guard var holder = self.holders[instance] else { return }
         let lease = TimeAmount(self.lease)
         let isGone = max(holder.lastSign, listeningSince) + lease <= now
         let start = isGone ? holder.lastSign : holder.inheritedAt
-        let due = max(start + lease, holder.withdrawnAt ?? start, listeningSince + lease) + lease * turn
+        let due = max(start + lease, holder.withdrawnAt ?? start, listeningSince + lease) + wait
         guard due <= now, isGone || !holder.inherited.isEmpty else { return }
         self.entryCount -= holder.count
         while events.count < Self.batchLimit,

@@ -145,6 +145,7 @@ public final class BridgeHost: BridgePlane, Service {
             preconditionFailure("attach an IngressAcceptor before running the bridge host")
         }
         let storages = try await self.openStorages()
+        for runner in self.runners { await runner.openJournal() }
         let bridges = self.runners.map { SupervisedBridge($0, acceptor: acceptor) }
         let ticker = Task { await self.tick() }
         do {
@@ -158,6 +159,7 @@ public final class BridgeHost: BridgePlane, Service {
         await Task {
             await self.stop(bridges)
             await self.close(storages)
+            for runner in self.runners { await runner.closeJournal() }
         }.value
     }
 

@@ -15,6 +15,10 @@ struct BridgePlan: Sendable {
     var transit: UInt64
     /// Where its disk buffer is; nil for a buffer in memory.
     var bufferPath: String?
+    /// Where it notes what it told of subscriptions; nil without a folder for what must outlive the process.
+    var journalPath: String?
+    /// Which of the bridges that hear what this one mirrors it is.
+    var occupancyTurn = OccupancyTable.Turn()
 
     var receives: Bool { self.rule.direction != .egress }
 
@@ -64,7 +68,14 @@ struct BridgePlanner {
         let plans = settings.bridges.enumerated().compactMap { planner.plan($1, at: $0) }
         planner.checkTogether()
         guard planner.problems.isEmpty else { throw ConfigurationError(planner.problems) }
-        return plans
+        return plans.map { plan in
+            var plan = plan
+            let alike = plans.filter { $0.keepsOccupancy && $0.hears(like: plan) }
+            if let place = alike.firstIndex(where: { $0.index == plan.index }) {
+                plan.occupancyTurn = OccupancyTable.Turn(place: place, of: alike.count)
+            }
+            return plan
+        }
     }
 
     private mutating func checkTogether() {
@@ -102,7 +113,10 @@ struct BridgePlanner {
             index: BridgeIndex(index), rule: rule, kind: kind.kind, bridge: bridge,
             mute: sends || !speaks ? nil : self.bridge(kind, rule, upstream, sends: false, unshared: unshared),
             urls: upstream.urls, selector: selector, template: template,
-            transit: transit & ~(1 << UInt64(index & 63)), bufferPath: self.bufferPath(of: rule, path))
+            transit: transit & ~(1 << UInt64(index & 63)), bufferPath: self.bufferPath(of: rule, path),
+            journalPath: self.settings.server.dataFolder.map {
+                "\($0)/occupancy/\(Self.folderName(self.settings.instance.id.string))/\(Self.folderName(rule.name))"
+            })
     }
 
     private mutating func kind(of upstream: UpstreamSettings, _ name: String) -> (any Bridge.Type)? {

@@ -24,9 +24,15 @@ extension BridgePlan {
         self.receives && self.lease != nil && self.rule.events.isSuperset(of: [.subscribe, .unsubscribe])
     }
 
+    /// Whether both are at one upstream, under the same names.
+    func hears(like other: BridgePlan) -> Bool {
+        self.urls == other.urls && self.kind == other.kind
+            && self.controlName(.unsubscribe) == other.controlName(.unsubscribe)
+    }
+
     func occupancyTable(life: InstanceLife) -> OccupancyTable? {
         guard self.keepsOccupancy, let lease = self.lease else { return nil }
-        return OccupancyTable(own: life, lease: lease)
+        return OccupancyTable(own: life, lease: lease, turn: self.occupancyTurn)
     }
 }
 

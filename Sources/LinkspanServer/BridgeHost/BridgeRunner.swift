@@ -24,6 +24,8 @@ final class BridgeRunner: Sendable {
     /// Finds the bridges for repair; set once, by ``BridgeHost``.
     let ways = Mutex<RepairWays?>(nil)
     let codec: EnvelopeCodec
+    /// Nil where nobody would read it.
+    let journalFile: JournalFile?
 
     init(
         plan: BridgePlan, settings: LinkspanSettings, life: InstanceLife, pressure: BackPressure, clock: HostClock,
@@ -31,6 +33,7 @@ final class BridgeRunner: Sendable {
     ) {
         self.plan = plan
         self.life = life
+        self.journalFile = plan.keepsOccupancy ? plan.journalPath.map { JournalFile($0) } : nil
         self.pressure = pressure
         self.clock = clock
         self.reach = reach
@@ -128,6 +131,7 @@ final class BridgeRunner: Sendable {
         self.gaps.withLock { $0.memory?.expire(at: now) }
         self.judgeProbes(at: now)
         self.judgeOccupancy(at: now)
+        self.updateJournal()
         // In pieces, since owners wait for the same lock.
         while self.update({ state in state.buffer.detach(upTo: 512) }) {}
     }

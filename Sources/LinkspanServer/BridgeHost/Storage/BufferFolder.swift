@@ -52,7 +52,8 @@ struct BufferFolder: ~Copyable {
         close(self.folder)
     }
 
-    private static func make(_ path: String) throws(BufferFolderError) {
+    /// Makes a folder and those above it, where they are missing.
+    static func make(_ path: String) throws(BufferFolderError) {
         var parent = path.hasPrefix("/") ? "" : "."
         for part in path.split(separator: "/") {
             parent += "/" + part
