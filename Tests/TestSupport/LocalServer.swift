@@ -38,6 +38,8 @@ public struct ServerOptions: Sendable {
     public var configuration = ""
     /// mosquitto: lines about its listener, such as `max_qos 0`.
     public var listener = ""
+    /// mosquitto and Redis: where they write; nil for the server's own folder.
+    public var dataFolder: String?
     /// RabbitMQ plugins.
     public var plugins: [String] = []
 
@@ -160,6 +162,14 @@ public final class LocalServer: Sendable {
     /// What it said on standard error since it was started last.
     public var log: [String] { self.process.withLock { $0 }?.errors.events ?? [] }
 
+    /// mosquitto: adds a line to its configuration, which it reads again; of two lines about one thing the last one counts.
+    public func reconfigure(_ line: String) throws {
+        let path = self.folder.file("mosquitto.conf")
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        try self.folder.write(text + line + "\n", to: "mosquitto.conf")
+        self.signal(SIGHUP)
+    }
+
     /// Sends a signal, such as SIGHUP to make mosquitto read its passwords again.
     public func signal(_ number: Int32) { self.process.withLock { $0 }?.signal(number) }
 }
@@ -170,7 +180,8 @@ extension LocalServer {
         let port = TestPorts.next()
         let tlsPort = options.tls == nil ? 0 : TestPorts.next()
         var lines = [
-            "per_listener_settings false", "persistence true", "persistence_location \(folder.path)/",
+            "per_listener_settings false", "persistence true",
+            "persistence_location \(options.dataFolder ?? folder.path)/",
             "autosave_interval 5", "max_queued_messages 100000", "max_inflight_messages 1000", "sys_interval 1",
             "set_tcp_nodelay true", "log_dest stderr",
         ]
@@ -208,7 +219,8 @@ extension LocalServer {
         let port = TestPorts.next()
         let tlsPort = options.tls == nil ? 0 : TestPorts.next()
         var lines = [
-            "port \(port)", "bind 127.0.0.1", "dir \(folder.path)", "save \"\"", "appendonly no", "daemonize no",
+            "port \(port)", "bind 127.0.0.1", "dir \(options.dataFolder ?? folder.path)", "save \"\"", "appendonly no",
+            "daemonize no",
         ]
         if let accessList = options.accessList {
             lines.append("aclfile \(try folder.write(accessList, to: "users.acl"))")

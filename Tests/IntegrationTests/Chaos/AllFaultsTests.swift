@@ -48,7 +48,7 @@ struct AllFaultsTests {
         do {
             try await Self.withFolder(of: scenario, fault) { folder in
                 try await scenario.withUpstream(folder: folder) { upstream in
-                    let run = try await ChaosRun(scenario, over: upstream)
+                    let run = try await ChaosRun(scenario, over: upstream, dataFolder: folder)
                     accounts = try await run.accounts(of: fault)
                     try await run.stop()
                 }
@@ -59,11 +59,11 @@ struct AllFaultsTests {
         }
     }
 
-    /// For a disk that fills up: a file system of a few megabytes, for Redis. The limit of RabbitMQ is its own.
+    /// For a disk that fills up: a file system of a few megabytes, for mosquitto and Redis. The limit of RabbitMQ is its own.
     private static func withFolder(
         of scenario: ChaosScenario, _ fault: ChaosFault, _ body: (String?) async throws -> Void
     ) async throws {
-        guard fault == .disk, scenario.kind == .redis else { return try await body(nil) }
+        guard fault == .disk, scenario.kind != .amqp else { return try await body(nil) }
         let folder = try TestFolder("small")
         try await ChildProcess.run("mount", ["-t", "tmpfs", "-o", "size=8m", "tmpfs", folder.path])
         let result: Result<Void, any Error>

@@ -53,6 +53,8 @@ extension ChaosFault {
             try await Self.memoryLimit(server, isReached: false)
         case .disk:
             try await self.fillDisk(of: run)
+        case .queueLimit:
+            try await self.limitQueues(of: run)
         case .queueDeleted, .exchangeDeleted, .streamTrimmed, .sessionTaken:
             try await self.loseMessages(of: run)
         case .failover:
@@ -72,26 +74,46 @@ extension ChaosFault {
     }
 
     private static func memoryLimit(_ server: LocalServer, isReached: Bool) async throws {
-        if server.kind == .redis {
-            // One byte of memory, and nothing may be evicted.
-            try await server.redis("CONFIG", "SET", "maxmemory", isReached ? "1" : "0")
-        } else {
+        switch server.kind {
+        // One byte of memory, and nothing may be evicted.
+        case .redis: try await server.redis("CONFIG", "SET", "maxmemory", isReached ? "1" : "0")
+        case .mosquitto: try server.reconfigure("memory_limit \(isReached ? 1 : 0)")
+        case .rabbitMQ:
             try await server.control("set_vm_memory_high_watermark", "absolute", isReached ? "1MB" : "2GB")
+        }
+    }
+
+    /// The broker keeps hardly anything for who is away, and one instance is.
+    private func limitQueues(of run: ChaosRun) async throws {
+        let server = run.upstream.server
+        run.two.instance.process.signal(SIGSTOP)
+        if let upstream = run.upstream as? AMQPUpstream {
+            try await server.control(
+                "set_policy", "-p", upstream.virtualHost, "short", "linkspan", #"{"max-length":20}"#, "--apply-to",
+                "queues")
+        } else {
+            for name in ["queued", "inflight"] { try server.reconfigure("max_\(name)_messages 20") }
+        }
+        try await run.send(further: run.count)
+        run.two.instance.process.signal(SIGCONT)
+        if let upstream = run.upstream as? AMQPUpstream {
+            try await server.control("clear_policy", "-p", upstream.virtualHost, "short")
+        } else {
+            try server.reconfigure("max_queued_messages 100000")
         }
     }
 
     private func fillDisk(of run: ChaosRun) async throws {
         let server = run.upstream.server
-        guard server.kind == .redis else {
+        guard server.kind != .rabbitMQ else {
             try await server.control("set_disk_free_limit", "100000GB")
             try await run.send(further: run.count)
             try await server.control("set_disk_free_limit", "50MB")
             return
         }
-        let folder = try await server.redis("CONFIG", "GET", "dir").last ?? ""
-        let filler = "\(folder)/filler"
+        let filler = "\(run.dataFolder ?? server.folder.path)/filler"
         _ = try? await ChildProcess.run("dd", ["if=/dev/zero", "of=\(filler)", "bs=4096"])
-        // Whether it ends itself, as with `appendfsync always`, or goes on without writing, is for it to decide.
+        // Whether it ends itself, as Redis with `appendfsync always`, or goes on without writing, is for it to decide.
         try await run.send(further: run.count)
         try await ChildProcess.run("rm", [filler])
         try await server.restart()

@@ -16,6 +16,7 @@ enum ChaosFault: String, CaseIterable, Sendable {
     case login = "credentials revoked, then given back"
     case memory = "broker's memory limit reached"
     case disk = "broker's disk full"
+    case queueLimit = "broker's queues limited to 20 messages while one instance is frozen"
     case queueDeleted = "queues deleted"
     case exchangeDeleted = "exchange deleted"
     case streamTrimmed = "stream trimmed to nothing while one instance is frozen"
@@ -37,7 +38,7 @@ enum ChaosFault: String, CaseIterable, Sendable {
             .login,
             .memory, .disk:
             .nothing
-        case .queueDeleted, .exchangeDeleted, .streamTrimmed, .sessionTaken: .brokersMemory
+        case .queueLimit, .queueDeleted, .exchangeDeleted, .streamTrimmed, .sessionTaken: .brokersMemory
         // Replicas of Redis follow a moment behind what was acknowledged.
         case .failover: .brokersMemory
         case .instanceKilled, .bothKilled, .clockBack: .instancesMemory
@@ -64,7 +65,7 @@ enum ChaosFault: String, CaseIterable, Sendable {
     /// How many numbers each publisher sends at the least meanwhile: for seconds where somebody must find out that nothing comes.
     var count: Int {
         switch self {
-        case .brokerFrozen, .instanceFrozen, .partition, .halfOpen, .slowLink: 600
+        case .brokerFrozen, .instanceFrozen, .partition, .halfOpen, .slowLink, .queueLimit: 600
         case .memory, .disk, .login, .failover: 300
         default: 100
         }
@@ -78,8 +79,9 @@ enum ChaosFault: String, CaseIterable, Sendable {
             .slowLink, .login:
             true
         case .connectionsClosed: scenario.kind == .redis
-        case .memory: scenario.kind == .amqp || scenario.broker == "Redis Streams"
-        case .disk: scenario.kind == .amqp || scenario.broker == "Redis Streams"
+        case .memory, .disk: scenario.kind != .redis || scenario.promise == .kept
+        // Where the broker has no queue for who is away there is none to be limited.
+        case .queueLimit: scenario.kind != .redis && scenario.promise == .kept
         case .queueDeleted, .exchangeDeleted: scenario.kind == .amqp
         case .streamTrimmed: scenario.broker == "Redis Streams"
         case .sessionTaken: scenario.kind == .mqtt

@@ -75,7 +75,7 @@ struct ChaosReport {
               memory only, when it was killed, nobody is left to name: that is what `at_least_once` with a buffer on disk is for. A client may get a message again when its
               instance is killed, since what the dead one had delivered is not known to the next.
 
-            Not tried: a memory limit and a full disk under mosquitto, and under Pub/Sub, which keeps nothing that they could take; the clock of the whole machine, of which only one
+            Not tried: a memory limit and a full disk under Pub/Sub, which keeps nothing that they could take; the clock of the whole machine, of which only one
             instance's is turned back. The ring of three sites whose links are cut at random is in `make test`, for a minute, and `make chaos RING=3600` cuts for an hour.
 
             | broker | guarantee | fault | sent | delivered | lost | doubled | out of order | longest pause | ledger equal | notes |

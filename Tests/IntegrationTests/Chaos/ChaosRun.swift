@@ -10,6 +10,8 @@ final class ChaosRun {
     /// Its way to the broker is the proxy.
     let two: ChaosSide
     let proxy: StallingProxy
+    /// Where the broker writes; nil for its own folder.
+    let dataFolder: String?
     private let folder: TestFolder
     private(set) var count = 0
     private var mayLose = false
@@ -25,8 +27,9 @@ final class ChaosRun {
     }
 
     /// Starts everything, and returns when messages flow both ways in all channels.
-    init(_ scenario: ChaosScenario, over upstream: any Upstream) async throws {
+    init(_ scenario: ChaosScenario, over upstream: any Upstream, dataFolder: String? = nil) async throws {
         self.scenario = scenario
+        self.dataFolder = dataFolder
         self.upstream = upstream
         self.checker = try Checker()
         self.folder = try TestFolder("chaos")

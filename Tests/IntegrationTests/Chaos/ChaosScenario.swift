@@ -82,11 +82,11 @@ struct ChaosScenario: Sendable, CustomTestStringConvertible {
     }
 
     /// Runs `body` with a broker of this kind that may be hurt, and that keeps what it acknowledged if that is promised.
-    /// - Parameter folder: where Redis writes its file; nil for one of its own.
+    /// - Parameter folder: where mosquitto and Redis write; nil for one of their own.
     func withUpstream(folder: String? = nil, _ body: (any Upstream) async throws -> Void) async throws {
         var options = ServerOptions()
         if self.kind == .redis, self.promise == .kept { options.configuration = "appendonly yes\nappendfsync always" }
-        if let folder { options.configuration += "\ndir \(folder)" }
+        options.dataFolder = folder
         switch (self.kind, self.place) {
         case (.amqp, _): try await self.kind.withFaults(body)
         case (.mqtt, _):
