@@ -31,7 +31,7 @@ struct FaultTests {
 
             upstream.server.pause()
             // The slowest of the three notices after twice its keepalive of five seconds.
-            try await pair.publish(checker, during: .seconds(12))
+            try await pair.publish(checker, "the frozen broker to be noticed") { pair.one.bridge.state != .up }
             upstream.server.resume()
             try await pair.flow(checker, from: "a", to: "b", "news")
             try await pair.flow(checker, from: "b", to: "a", "news")

@@ -36,6 +36,14 @@ struct InstancePair {
         }
     }
 
+    /// Publishes on both sides until something has happened.
+    func publish(_ checker: Checker, _ what: String, until hasHappened: () async throws -> Bool) async throws {
+        _ = try await eventually(what) {
+            try await self.publish(checker, during: .milliseconds(500))
+            return try await hasHappened() ? true : nil
+        }
+    }
+
     /// Publishes on both sides for as long as something lasts that this test does to the broker.
     func publish(_ checker: Checker, during time: Duration) async throws {
         let clock = ContinuousClock()

@@ -28,8 +28,8 @@ struct TLSTests {
 
         let talk = try await Talk.connected(self.settings(port: server.tlsPort, authority: certificates.authority))
         try await talk.subscribe(.exact("sc.a"))
-        try await talk.send(1...2_000, to: "sc.a", atMost: .seconds(30))
-        #expect(try await talk.receive(count: 2_000, atMost: .seconds(30)) == (1...2_000).map { "\($0)" })
+        try await talk.send(1...2_000, to: "sc.a", atMost: .seconds(60))
+        #expect(try await talk.receive(count: 2_000, atMost: .seconds(60)) == (1...2_000).map { "\($0)" })
         try await talk.finish()
 
         var external = self.settings(port: server.tlsPort, authority: certificates.authority)

@@ -82,7 +82,7 @@ struct TrafficTests {
             }
             try await sender.send((sent + 1)...(sent + 500), to: "sc.pause")
             receiver.releaseDeliveries()
-            _ = try await receiver.receive(count: Int(sent) + 500, atMost: .seconds(15))
+            _ = try await receiver.receive(count: Int(sent) + 500, atMost: .seconds(60))
             try await sender.finish()
             try await receiver.finish()
         }

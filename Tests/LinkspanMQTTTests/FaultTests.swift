@@ -98,7 +98,7 @@ struct FaultTests {
         let bridge = try MQTTBridge(settings: .mqtt(options: ["keepalive": .duration(.seconds(5))]))
         let conversation = try await TestConversation.connected(bridge, server.upstream)
         server.pause()
-        let error = try #require(await conversation.end(within: .seconds(15)))
+        let error = try #require(await conversation.end(within: .seconds(60)))
         #expect(error.code == .silent, "\(error)")
         server.resume()
         try await TestConversation.connected(bridge, server.upstream).stop()
@@ -111,7 +111,7 @@ struct FaultTests {
         let conversation = try await TestConversation.connected(bridge, server.upstream)
         server.pause()
         conversation.host.publish("sc/a", "1")
-        let error = try #require(await conversation.end(within: .seconds(20)))
+        let error = try #require(await conversation.end(within: .seconds(60)))
         #expect(error.code == .stalled, "\(error)")
         #expect(conversation.settledSoFar.isEmpty)
         server.resume()
@@ -119,7 +119,7 @@ struct FaultTests {
 
     @Test func `a broker frozen for a moment loses and doubles nothing`() async throws {
         let server = try await LocalServer.mosquitto()
-        let options: [String: OptionValue] = ["qos": .text("1"), "keepalive": .duration(.seconds(5))]
+        let options: [String: OptionValue] = ["qos": .text("1"), "keepalive": .duration(.seconds(60))]
         let conversation = try await TestConversation.connected(
             try MQTTBridge(settings: .mqtt(options: options)), server.upstream)
         try await conversation.subscribe(.exact("sc/a"))
@@ -140,7 +140,7 @@ struct FaultTests {
         try await conversation.subscribe(.exact("sc/a"))
         conversation.host.holdBatches()
         try await server.publish("sc/a", "1")
-        let error = try #require(await conversation.end(within: .seconds(10)))
+        let error = try #require(await conversation.end(within: .seconds(60)))
         #expect(error.code == .stalled)
         #expect(error.message.contains("2.5 seconds"), "\(error)")
     }

@@ -30,8 +30,8 @@ final class RedisSide: Sendable {
 
     /// Limits so short that a test can wait for silence.
     static func impatient(_ settings: inout BridgeSettings) {
-        settings.options["ping_interval"] = .duration(.milliseconds(200))
-        settings.options["ping_timeout"] = .duration(.milliseconds(2500))
+        settings.options["ping_interval"] = .duration(.milliseconds(500))
+        settings.options["ping_timeout"] = .duration(.seconds(6))
     }
 
     func subscribe(_ filters: UpstreamFilter...) async throws {

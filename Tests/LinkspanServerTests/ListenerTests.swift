@@ -103,7 +103,7 @@ import Testing
     }
 
     @Test func `a request that does not come in time is told so`() async throws {
-        try await withServer({ $0.timing.handshakeTimeout = .seconds(1) }) { _, address in
+        try await withServer({ $0.timing.handshakeTimeout = .seconds(5) }) { _, address in
             let client = try await RawClient.connect(address)
             try await client.send(bytes: Array("GET / HT".utf8))
             guard case .response(let response) = try await client.next("answer") else { return }

@@ -104,7 +104,7 @@ public final class ChildProcess: Sendable {
         self.signal(SIGTERM)
         if let exit = try? await self.exit(within: limit) { return exit }
         self.signal(SIGKILL)
-        return try await self.exit(within: .seconds(10))
+        return try await self.exit()
     }
 
     /// Runs a program to its end.

@@ -212,7 +212,7 @@ import Testing
             $0.timing.pingTimeoutDisabled = false
         }) { _, address in
             let client = try await RawClient.ready(address)
-            let ends = WallClock.milliseconds() / 1000 + 4
+            let ends = WallClock.milliseconds() / 1000 + 8
             try await client.send(
                 ##"{"event":"#authenticate","data":\##(try await Self.signed(#"{"exp":\#(ends)}"#)),"cid":2}"##)
             try await client.expects(#"{"rid":2,"data":{"isAuthenticated":true,"authError":null}}"#)

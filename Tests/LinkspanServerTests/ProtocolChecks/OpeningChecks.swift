@@ -111,7 +111,7 @@ import Testing
     func `5: a client that does not shake hands in time is closed with 4005`(choice: ProtocolChoice) async throws {
         try await withServer({
             $0.protocolChoice = choice
-            $0.timing.handshakeTimeout = .seconds(2)
+            $0.timing.handshakeTimeout = .seconds(5)
         }) { _, address in
             let client = try await RawClient.open(address)
             if choice == .v1 { try await client.expects(##"{"event":"#disconnect","data":{"code":4005}}"##) }
