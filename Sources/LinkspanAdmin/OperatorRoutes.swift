@@ -48,9 +48,11 @@ struct OperatorRoutes: Sendable {
         return router
     }
 
-    /// Whether the request has `Authorization: Bearer` and the key.
+    /// Whether the request has `Authorization: Bearer` and the key. Names of schemes are written in any case (RFC 9110, 11.1).
     private func admits(_ request: Request) -> Bool {
-        Self.equal(request.headers[.authorization] ?? "", "Bearer \(self.key.value)")
+        let offered = (request.headers[.authorization] ?? "").split(separator: " ", maxSplits: 1)
+        guard offered.count == 2, offered[0].lowercased() == "bearer" else { return false }
+        return Self.equal(offered[1], self.key.value)
     }
 
     private static var keyNeeded: Response {
@@ -60,7 +62,7 @@ struct OperatorRoutes: Sendable {
     }
 
     /// Takes as long for a key that is nearly right as for one that is all wrong.
-    private static func equal(_ offered: String, _ expected: String) -> Bool {
+    private static func equal(_ offered: Substring, _ expected: String) -> Bool {
         let offered = Array(offered.utf8)
         let expected = Array(expected.utf8)
         var difference = offered.count ^ expected.count
@@ -96,7 +98,7 @@ struct OperatorRoutes: Sendable {
             }
             return Self.json(.accepted, Array("{\"accepted\":true}".utf8))
         } catch {
-            return Self.problem(.badRequest, error.reason)
+            return Self.problem(error.isTooLarge ? .contentTooLarge : .badRequest, error.reason)
         }
     }
 

@@ -11,6 +11,8 @@ public struct PublishRequest: Hashable, Sendable {
     /// Why nothing was published.
     public struct Problem: Error, Hashable {
         public var reason: String
+        /// Whether it is only too much of it, so that less would do.
+        public var isTooLarge = false
     }
 
     public init(body: [UInt8], limits: LimitSettings) throws(Problem) {
@@ -38,6 +40,10 @@ public struct PublishRequest: Hashable, Sendable {
         }
         guard !channel.isReserved else {
             throw Problem(reason: "channels below \(ChannelName.reservedPrefix) are reserved")
+        }
+        // What is larger no instance takes from a broker.
+        guard data?.utf8.count ?? 0 <= limits.messageBytes else {
+            throw Problem(reason: "data is larger than \(limits.messageBytes) bytes", isTooLarge: true)
         }
         self.channel = channel
         self.data = data

@@ -29,6 +29,17 @@ struct OperatorPortTests {
         }
     }
 
+    @Test(arguments: [
+        ("Bearer", HTTPResponseStatus.ok), ("bearer", .ok), ("BEARER", .ok), ("Basic", .unauthorized),
+        ("", .unauthorized),
+    ])
+    func `the scheme of the key is written in any case`(_ scheme: String, _ status: HTTPResponseStatus) async throws {
+        try await Self.serving(.with([])) { url, _ in
+            let answer = try await Self.ask(url, "status", scheme: scheme)
+            #expect(answer.status == status)
+        }
+    }
+
     @Test func `an instance whose required bridge is away is live and not ready`() async throws {
         try await Self.serving(.with([.busy("plant", isRequired: true, state: .waiting)])) { url, _ in
             #expect(try await Self.ask(url, "live", key: nil).status == .ok)
@@ -88,6 +99,13 @@ struct OperatorPortTests {
             #expect(bad.body == "{\"error\":\"channel is missing, or no string\"}\n")
             let large = "{\"channel\":\"a\",\"data\":\"\(String(repeating: "x", count: 4000))\"}"
             #expect(try await Self.ask(url, "publish", body: large).status == .payloadTooLarge)
+            let most = "{\"channel\":\"a\",\"data\":\"\(String(repeating: "x", count: 1022))\"}"
+            #expect(try await Self.ask(url, "publish", body: most).status == .accepted)
+            // No instance would take this from a broker.
+            let more = "{\"channel\":\"a\",\"data\":\"\(String(repeating: "x", count: 1023))\"}"
+            let refusal = try await Self.ask(url, "publish", body: more)
+            #expect(refusal.status == .payloadTooLarge)
+            #expect(refusal.body == "{\"error\":\"data is larger than 1024 bytes\"}\n")
         }
         try await Self.serving(.with([], isListening: false)) { url, _ in
             let answer = try await Self.ask(url, "publish", body: "{\"channel\":\"a\"}")
@@ -174,13 +192,11 @@ struct OperatorPortTests {
         try result.get()
     }
 
-    private static func ask(_ url: String, _ path: String, key: String? = Self.key, body: String? = nil) async throws
-        -> (
-            status: HTTPResponseStatus, body: String
-        )
-    {
+    private static func ask(
+        _ url: String, _ path: String, scheme: String = "Bearer", key: String? = Self.key, body: String? = nil
+    ) async throws -> (status: HTTPResponseStatus, body: String) {
         var request = HTTPClientRequest(url: "\(url)/\(path)")
-        if let key { request.headers.add(name: "Authorization", value: "Bearer \(key)") }
+        if let key { request.headers.add(name: "Authorization", value: "\(scheme) \(key)") }
         if let body {
             request.method = .POST
             request.body = .bytes(ByteBuffer(string: body))

@@ -36,3 +36,17 @@ struct ErrorReply: Equatable {
         }
     }
 }
+
+extension ReplyReader {
+    /// Why a conversation ends when Redis itself said so.
+    func refusal(_ code: UpstreamError.Code) -> UpstreamError {
+        UpstreamError(code, "Redis answered: \(self.text(at: 0))")
+    }
+
+    /// - Throws: unless a reply that nothing was asked for is the answer to QUIT.
+    func checkFarewell() throws(UpstreamError) {
+        guard self.text(at: 0) == "OK" else {
+            throw UpstreamError(.protocolViolation, "Redis sent a reply to nothing")
+        }
+    }
+}

@@ -88,7 +88,7 @@ enum TransportError {
         case ChannelError.connectTimeout(let limit):
             return UpstreamError(.unreachable, "\(name): no answer within \(Double(limit.nanoseconds) / 1e9) s")
         case is NIOSSLError, is NIOSSLExtraError, is BoringSSLError:
-            return UpstreamError(isOpen ? .lost : .untrusted, "\(name): TLS failed: \(error)")
+            return UpstreamError(isOpen ? .lost : .untrusted, "\(name): TLS failed: \(Self.text(ofTLS: error))")
         case let error as IOError:
             return UpstreamError(isOpen ? .lost : .unreachable, "\(name): \(Self.text(error))")
         default:
@@ -106,6 +106,19 @@ enum TransportError {
             return "\(failure.error)"
         }
         return texts.reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }.joined(separator: ", ")
+    }
+
+    /// BoringSSL says a word in capitals, and where in its own source.
+    private static func text(ofTLS error: any Error) -> String {
+        if error as? NIOSSLExtraError == .failedToValidateHostname { return "the certificate is not for this host" }
+        let text = "\(error)"
+        guard let marker = text.firstRange(of: "OPENSSL_internal:") else { return text }
+        let word = text[marker.upperBound...].prefix { $0.isUppercase || $0.isNumber || $0 == "_" }
+        return switch word {
+        case "CERTIFICATE_VERIFY_FAILED": "the certificate is expired, or of no authority that is trusted"
+        case "WRONG_VERSION_NUMBER": "no TLS is spoken there"
+        default: String(word.lowercased().map { $0 == "_" ? " " : $0 })
+        }
     }
 
     private static func text(_ error: IOError) -> String {

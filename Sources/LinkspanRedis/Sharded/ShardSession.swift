@@ -315,12 +315,9 @@ extension ShardSession: ShardNodeDelegate {
             self.link.refuse(ticket, reason)
         case .end(let code):
             self.confirmAnswered()
-            throw UpstreamError(code, "Redis answered: \(reader.text(at: 0))")
-        case .unexpected where reader.text(at: 0) == "OK":
-            // The answer to QUIT.
-            break
+            throw reader.refusal(code)
         case .unexpected:
-            throw UpstreamError(.protocolViolation, "Redis sent a reply to nothing")
+            try reader.checkFarewell()
         }
     }
 
