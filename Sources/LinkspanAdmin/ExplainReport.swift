@@ -16,6 +16,8 @@ public struct ExplainReport: Codable, Hashable, Sendable {
         public var out, `in`: Bool
         public var whyNotOut, whyNotIn: String?
         public var guarantee, interest: String
+        /// Who shares what arrives; nil when every instance gets everything.
+        public var group: String?
         public var onward: [String]
         public var maximumHops: Int
         public var isMirrored: Bool
@@ -26,7 +28,7 @@ public struct ExplainReport: Codable, Hashable, Sendable {
         public var promises: [StatusReport.Promise]?
 
         enum CodingKeys: String, CodingKey {
-            case bridge, broker, type, name, out, `in`, guarantee, interest, onward, state, promises
+            case bridge, broker, type, name, out, `in`, guarantee, interest, group, onward, state, promises
             case whyNotOut = "why_not_out"
             case whyNotIn = "why_not_in"
             case maximumHops = "max_hops"
@@ -74,7 +76,8 @@ extension ExplainReport.Route {
             bridge: route.bridge, broker: route.broker, type: route.kind, name: route.name,
             out: route.egress == .carried, in: route.ingress == .carried, whyNotOut: route.egress.reason,
             whyNotIn: route.ingress.reason, guarantee: route.guarantee.rawValue, interest: route.interest.rawValue,
-            onward: route.carriesOnward, maximumHops: route.maximumHops, isMirrored: route.isMirrored,
+            group: route.group, onward: route.carriesOnward, maximumHops: route.maximumHops,
+            isMirrored: route.isMirrored,
             state: route.link?.state.rawValue, egressProof: route.link?.egress?.rawValue,
             ingressProof: route.link?.ingress?.rawValue, isWanted: route.link?.isWanted,
             promises: route.link?.promises.map(StatusReport.Promise.init))
@@ -103,7 +106,8 @@ extension ExplainReport.Route {
     private var howIn: String {
         let interest = self.interest == Interest.always.rawValue ? "always" : "while somebody listens here"
         let wanted = self.isWanted.map { $0 ? ", subscribed now" : ", not subscribed now" } ?? ""
-        return "\(self.guarantee), \(interest)\(wanted)" + Self.proof(self.ingressProof)
+        let share = self.group.map { ", one of group \($0)" } ?? ""
+        return "\(self.guarantee), \(interest)\(wanted)\(share)" + Self.proof(self.ingressProof)
     }
 
     private static func proof(_ state: String?) -> String { state.map { ", \($0)" } ?? "" }

@@ -32,6 +32,8 @@ public struct StatusReport: Codable, Hashable, Sendable {
         /// Without credentials.
         public var upstream: String
         public var product: String?
+        /// Who shares what arrives; nil when every instance gets everything.
+        public var group: String?
         public var lastError: String?
         /// From the end of the last attempt to the next, milliseconds; nil unless waiting.
         public var retryMilliseconds: Int64?
@@ -56,7 +58,8 @@ public struct StatusReport: Codable, Hashable, Sendable {
         public var repair: Repair?
 
         enum CodingKeys: String, CodingKey {
-            case name, type, state, since, upstream, product, connects, failures, egress, ingress, filters, probe,
+            case name, type, state, since, upstream, product, group, connects, failures, egress, ingress, filters,
+                probe,
                 promises, occupancy, buffer, gaps, repair
             case isRequired = "required"
             case lastError = "last_error"
@@ -203,6 +206,7 @@ extension StatusReport.Bridge {
         self.since = status.since
         self.upstream = status.upstream
         self.product = status.facts?.product
+        self.group = status.group
         self.lastError = status.lastError
         self.retryMilliseconds = status.retryDelay.map { Int64($0 / .milliseconds(1)) }
         self.connects = status.connects

@@ -42,6 +42,7 @@ public struct StatusText {
                 + "rejected filters \(bridge.rejectedFilters)  buffered bytes \(bridge.bufferedBytes)",
         ]
         lines.insert(contentsOf: self.proof(of: bridge) + self.promises(of: bridge), at: 2)
+        if let group = bridge.group { lines.insert("  group  \(group): one of its instances gets each message", at: 2) }
         lines.insert(contentsOf: self.gaps(of: bridge), at: lines.count - 1)
         if let occupancy = bridge.occupancy {
             lines.append(

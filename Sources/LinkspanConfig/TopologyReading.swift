@@ -40,7 +40,7 @@ public enum TopologyReading {
                 medium: Topology.Medium(kind: kind.kind, namespace: namespace, urls: upstream.urls),
                 selector: ChannelSelector(include: include, exclude: exclude), template: template,
                 sends: rule.direction != .ingress && rule.events.contains(.publish),
-                receives: rule.direction != .egress,
+                receives: rule.direction != .egress, group: rule.group,
                 transit: Set(rule.transit.compactMap { declarations[$0] }))
         }
         return Topology.Site(label: label, instance: settings.instance.id, bridges: legs)

@@ -15,6 +15,8 @@ extension Conversation {
             self.requests.add(.subscribe, changes.subscribe)
         }
         self.requests.add(.unsubscribe, self.strangers.left(beside: self.filters.active))
+        self.requests.add(
+            .unsubscribeUnshared, self.strangers.unshared(changes.subscribe.filter { self.plan.isShared($0) }))
         self.report(settled)
     }
 
@@ -24,8 +26,11 @@ extension Conversation {
                 let identifier =
                     switch kind {
                     case .subscribe:
-                        try self.handle.subscribe(topics, qos: self.plan.qos, options: Self.subscribeOptions)
+                        try self.handle.subscribe(
+                            topics.map(self.plan.subscription), qos: self.plan.qos, options: Self.subscribeOptions)
                     case .unsubscribe:
+                        try self.handle.unsubscribe(topics.map(self.plan.subscription))
+                    case .unsubscribeUnshared:
                         try self.handle.unsubscribe(topics)
                     }
                 self.requests.sent(identifier, .init(kind: kind, topics: topics, sentAt: self.now))
@@ -39,6 +44,15 @@ extension Conversation {
                 }
             }
         }
+    }
+
+    /// Lets the others of the group have what comes from now on: a kept session would go on taking its turns.
+    mutating func leaveGroup() throws(MosquittoError) {
+        let shared = self.filters.active.filter { self.plan.isShared($0) }.map(self.plan.subscription)
+        guard self.plan.keepsSession else { return }
+        var requests = FilterRequests<ContinuousClock.Instant>()
+        requests.add(.unsubscribe, shared)
+        while let (_, topics) = requests.next() { _ = try self.handle.unsubscribe(topics) }
     }
 
     /// Reports what the broker said about subscriptions since the last time.
@@ -90,6 +104,11 @@ struct SessionStrangers {
         let left = Array(self.kept.subtracting(active))
         self.kept = []
         return left
+    }
+
+    /// The filters to remove as well where an earlier process may have had them without a group: each would bring everything.
+    func unshared(_ filters: [Topic]) -> [Topic] {
+        self.isResumed ? filters : []
     }
 
     /// What the session holds as far as we know, for the next conversation.

@@ -25,7 +25,7 @@ struct Conversation: ~Copyable {
     var answers: [(identifier: UInt16, reason: Int32)] = []
 
     // Interest
-    var filters = TopicFilters()
+    var filters: TopicFilters
     var requests = FilterRequests<ContinuousClock.Instant>()
     var strangers = SessionStrangers()
     var promises: BrokerPromises
@@ -83,6 +83,7 @@ struct Conversation: ~Copyable {
         let answer = connected.answer
         self.plan = plan
         self.promises = BrokerPromises(plan: plan)
+        self.filters = TopicFilters(unshared: plan.unsharedNames)
         self.link = link
         self.signal = signal
         self.handle = connected.handle
@@ -198,6 +199,7 @@ struct Conversation: ~Copyable {
         // What the server has not taken must not be acknowledged; without a good-bye the broker will send it again.
         guard self.mayWrite else { return }
         do {
+            try self.leaveGroup()
             try self.handle.disconnect()
             while self.handle.descriptor >= 0, .now < deadline {
                 try self.handle.write()

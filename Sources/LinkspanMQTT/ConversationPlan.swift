@@ -26,6 +26,9 @@ struct ConversationPlan: Sendable {
     var username: String?
     var password: Secret?
     var tls: TLSFiles
+    /// The group that shares what arrives, and the names that each instance gets all the same.
+    var group: String?
+    var unsharedNames: Set<String>
 
     init(settings: BridgeSettings) throws(ConfigurationError) {
         var problems: [ConfigurationError.Problem] = []
@@ -42,6 +45,8 @@ struct ConversationPlan: Sendable {
         self.username = settings.username
         self.password = settings.password
         self.tls = settings.tls
+        self.group = settings.consumerGroup
+        self.unsharedNames = settings.unsharedNames
 
         let prefix = settings.text("client_id")
         self.clientID = "\(prefix)-\(settings.instance)-\(Self.plain(settings.name))"
@@ -54,6 +59,13 @@ struct ConversationPlan: Sendable {
                     path: "\(settings.optionsPath).qos",
                     message: "guarantee at_least_once is not possible with QoS 0: the broker would confirm nothing",
                     hint: "choose qos 1 or auto, or guarantee at_most_once"))
+        }
+        if self.version == .v311, self.group != nil {
+            problems.append(
+                .init(
+                    path: "\(settings.optionsPath).version",
+                    message: "consume: one_of needs shared subscriptions, which came with MQTT 5",
+                    hint: "choose version 5, or leave out consume"))
         }
         if self.version == .v311, settings.username == nil, settings.password != nil {
             problems.append(
@@ -83,6 +95,16 @@ struct ConversationPlan: Sendable {
             }
         }
         return result
+    }
+}
+
+extension ConversationPlan {
+    func isShared(_ topic: Topic) -> Bool { self.group != nil && !self.unsharedNames.contains(topic.text) }
+
+    /// A filter as it is subscribed: MQTT 5, 4.8.2.
+    func subscription(_ topic: Topic) -> Topic {
+        guard let group, self.isShared(topic) else { return topic }
+        return Topic("$share/\(group)/\(topic.text)")
     }
 }
 

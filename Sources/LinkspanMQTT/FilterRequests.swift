@@ -3,6 +3,8 @@ struct FilterRequests<Instant: InstantProtocol> {
     enum Kind {
         case subscribe
         case unsubscribe
+        /// A filter as those have it who share nothing.
+        case unsubscribeUnshared
     }
 
     struct Request {

@@ -50,6 +50,9 @@ public struct MQTTBridge: Bridge {
     /// Before version 5 a broker sends its retained messages at each subscription.
     public var renewsSubscriptions: Bool { self.plan.version == .v5 }
 
+    /// Shared subscriptions came with version 5.
+    public var groupSupport: GroupSupport { self.plan.version == .v5 ? .byName : .none }
+
     private let plan: ConversationPlan
     private let memory = SessionMemory()
 

@@ -41,9 +41,16 @@ struct TopicFilters {
     private var names: Set<Topic> = []
     /// Wanted prefixes, cut back to a level boundary (empty, or ending with `/`), with those who asked for each.
     private var prefixes: [Topic: Set<UpstreamFilter>] = [:]
+    /// Names that no prefix brings, since those who share it take turns.
+    private let unshared: Set<String>
     /// Filters the broker granted.
     private var granted: Set<Topic> = []
     private var waiting: [Topic: [UpstreamFilter]] = [:]
+
+    /// - Parameter unshared: names that are asked for by themselves, whatever prefixes cover them.
+    init(unshared: Set<String> = []) {
+        self.unshared = unshared
+    }
 
     /// Takes over `changes`, in order. A filter that is granted and comes again is asked for again, in case that only the broker lost it.
     ///
@@ -186,6 +193,7 @@ struct TopicFilters {
 
     /// The shortest wanted prefix whose filter matches `name`.
     private func coveringPrefix(of name: Topic) -> Topic? {
+        if self.unshared.contains(name.text) { return nil }
         var best: Topic?
         for prefix in self.prefixes.keys where Self.covers(prefix, name) {
             if best == nil || prefix.text.utf8.count < best!.text.utf8.count { best = prefix }

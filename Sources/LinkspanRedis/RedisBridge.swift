@@ -23,8 +23,12 @@ public struct RedisBridge: Bridge {
 
     public var takesPrefixes: Bool { !self.redis.isSharded }
 
+    /// A stream carries all channels, so a group takes all of them.
+    public var groupSupport: GroupSupport { self.redis.mode == .streams ? .whole : .none }
+
     private let redis: RedisOptions
     private let positions = StreamPositions()
+    private let memory = GroupMemory()
 
     public init(settings: BridgeSettings) throws(ConfigurationError) {
         self.redis = try RedisOptions(settings)
@@ -35,6 +39,8 @@ public struct RedisBridge: Bridge {
         switch self.redis.mode {
         case .pubsub where self.redis.isSharded: try await self.converseSharded(link, on: eventLoop)
         case .pubsub: try await self.converse(link, on: eventLoop, makeRoles: self.pubSubRoles(link, eventLoop))
+        case .streams where self.redis.group != nil:
+            try await self.converse(link, on: eventLoop, makeRoles: self.groupRoles(link, eventLoop))
         case .streams: try await self.converse(link, on: eventLoop, makeRoles: self.streamRoles(link, eventLoop))
         }
     }
@@ -58,6 +64,22 @@ public struct RedisBridge: Bridge {
                 link: link, window: EgressWindow(messageLimit: redis.window, byteLimit: Self.windowBytes),
                 encode: { encoder.write($0, to: &$1) }, repliesCompleted: { [unowned session] in session.pump() })
             let ingress = StreamRole(link: link, options: redis, positions: positions, eventLoop: eventLoop)
+            ingress.sendAside = { [weak egress] command in egress?.sendAside(command) }
+            return (egress, ingress)
+        }
+    }
+
+    private func groupRoles(_ link: BridgeLink, _ eventLoop: any EventLoop) -> MakeRoles<GroupRole> {
+        { [redis, memory] session in
+            guard let group = redis.group else { preconditionFailure("a group role without a group") }
+            let encoder = EntryEncoder(stream: redis.stream, limit: redis.streamLimit)
+            let unshared = EntryEncoder(stream: group.unsharedStream, limit: StreamGroup.unsharedLimit)
+            let egress = EgressRole(
+                link: link, window: EgressWindow(messageLimit: redis.window, byteLimit: Self.windowBytes),
+                encode: { (group.unsharedNames.contains($0.name) ? unshared : encoder).write($0, to: &$1) },
+                repliesCompleted: { [unowned session] in session.pump() })
+            let ingress = GroupRole(
+                link: link, options: redis, group: group, memory: memory, eventLoop: eventLoop)
             ingress.sendAside = { [weak egress] command in egress?.sendAside(command) }
             return (egress, ingress)
         }

@@ -239,11 +239,11 @@ struct ComplaintTests {
             """),
         Case(
             "group name that upstreams reserve", withBridge("direction: in", "consume: one_of", "group: a/b"),
-            "bridges.yaml:9:12: bridges.one.group: expected 1 to 64 characters of A-Z a-z 0-9 . _ -, found \"a/b\""),
+            "bridges.yaml:9:12: bridge \"one\": group: expected 1 to 64 characters of A-Z a-z 0-9 . _ -, found \"a/b\""),
         Case(
             "consume one_of at a broker that cannot choose", withBridge("direction: in", "consume: one_of"),
             """
-            bridges.yaml:8:5: bridges.one.consume: broker "hub", as configured, gives every instance everything
+            bridges.yaml:8:5: broker "hub", as configured, gives every instance everything
                 leave out consume
             """),
         Case(

@@ -52,13 +52,17 @@ public struct GapTerms: Sendable, Hashable {
     public var finalAfter: TimeAmount
     /// Whether the bridge listens to channels that nobody here is subscribed to.
     public var listensAlways: Bool
+    /// Whether other instances get a part of what the bridge's upstream has: then what does not come is missing nowhere.
+    public var isShared: Bool
 
     public init(
-        hold: TimeAmount? = nil, finalAfter: TimeAmount = Self.defaultFinalAfter, listensAlways: Bool = false
+        hold: TimeAmount? = nil, finalAfter: TimeAmount = Self.defaultFinalAfter, listensAlways: Bool = false,
+        isShared: Bool = false
     ) {
         self.hold = hold
         self.finalAfter = finalAfter
         self.listensAlways = listensAlways
+        self.isShared = isShared
     }
 
     /// Without repair: longer than brokers and bridges take to hand over what they still have.

@@ -41,6 +41,19 @@ extension OriginWindows {
             && self.windows[index].sequences.firstMissing(in: origin.sequence...origin.sequence) != nil
     }
 
+    /// Takes what came by another way out of what is missing up to `origin`, and from what later messages wait for.
+    public mutating func settle(_ known: GroupWindows, upTo origin: Origin, _ watch: inout GapWatch) {
+        self.change(origin) { window in
+            for gap in window.gaps {
+                for sequence in known.known(origin, in: gap.range)
+                where window.sequences.firstMissing(in: sequence...sequence) != nil {
+                    _ = window.sequences.judge(sequence)
+                    window.fill(sequence, &watch)
+                }
+            }
+        }
+    }
+
     /// Says that nobody listened for a while: what comes next shows no gap.
     public mutating func rebase() {
         for index in self.windows.indices { self.windows[index].sequences.rebase() }

@@ -40,6 +40,11 @@ public struct OriginWindows: Sendable {
         return self.windows[index].sequences.judge(origin.sequence)
     }
 
+    /// Whether a message would be judged a duplicate.
+    public func contains(_ origin: Origin) -> Bool {
+        self.index(of: origin).map { self.windows[$0].sequences.contains(origin.sequence) } ?? false
+    }
+
     /// Forgets windows from which nothing came since `deadline` and nothing is awaited, and says how many went.
     @discardableResult
     public mutating func forget(idleSince deadline: NIODeadline) -> Int {

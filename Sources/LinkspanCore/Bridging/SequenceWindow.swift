@@ -59,6 +59,12 @@ public struct SequenceWindow: Sendable, Equatable {
 
     public static let defaultRangeLimit = 256
 
+    /// Whether a number would be judged a duplicate.
+    public func contains(_ sequence: UInt64) -> Bool {
+        guard sequence <= self.highest else { return false }
+        return sequence == 0 || sequence > self.unheard && self.indexOfRange(containing: sequence) == nil
+    }
+
     /// The origin says that it gave out all numbers up to `sequence`; the answer names those that are missing at the end.
     ///
     /// Nothing happens where nobody promised that we listened: before the first number, and after ``rebase()``.

@@ -53,12 +53,14 @@ public struct Topology: Sendable {
         public var template: NameTemplate
         public var sends: Bool
         public var receives: Bool
+        /// Who shares what arrives; nil when every instance gets everything.
+        public var group: String?
         /// Names of bridges whose ingress this one carries onward.
         public var transit: Set<String>
 
         public init(
             bridge: String, broker: String, medium: Medium, selector: ChannelSelector, template: NameTemplate,
-            sends: Bool, receives: Bool, transit: Set<String>
+            sends: Bool, receives: Bool, group: String? = nil, transit: Set<String>
         ) {
             self.bridge = bridge
             self.broker = broker
@@ -67,6 +69,7 @@ public struct Topology: Sendable {
             self.template = template
             self.sends = sends
             self.receives = receives
+            self.group = group
             self.transit = transit
         }
 

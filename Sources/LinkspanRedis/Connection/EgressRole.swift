@@ -49,8 +49,13 @@ final class EgressRole: ConnectionRole {
     func sendAside(_ command: [String]) {
         var buffer = ByteBuffer()
         buffer.writeCommand(command)
+        self.sendAside(buffer)
+    }
+
+    /// The same for a command that is written already.
+    func sendAside(_ command: ByteBuffer) {
         self.window.sentAside()
-        self.connection?.write(buffer)
+        self.connection?.write(command)
     }
 
     func replyReceived(_ reader: ReplyReader) throws(UpstreamError) {

@@ -19,6 +19,8 @@ struct RedisOptions: Sendable {
     /// The key of the stream that all messages of this broker go through.
     var stream: String
     var streamLimit: Int
+    /// The group of instances that share the stream; nil when each reads all of it.
+    var group: StreamGroup?
     /// Where this instance notes how far it has read.
     var positionKey: String
     var username: String?
@@ -42,6 +44,10 @@ struct RedisOptions: Sendable {
         OptionDeclaration(
             "maxlen", .integer(100...100_000_000), default: "100000",
             "With mode streams: about how many messages Redis keeps; who is further behind has lost the older ones."),
+        OptionDeclaration(
+            "claim_after", .duration(.milliseconds(200) ... .seconds(86_400)), default: "30s",
+            "With mode streams and consume one_of: what an instance took and did not acknowledge for so long goes to another."
+        ),
         OptionDeclaration(
             "database", .integer(0...15), default: "0", "With mode streams: the database that holds the stream."),
         OptionDeclaration(
@@ -76,9 +82,14 @@ struct RedisOptions: Sendable {
         self.stream = settings.text("stream")
         self.streamLimit = settings.integer("maxlen")
         // The braces keep it on the node of a cluster that has the stream.
-        self.positionKey =
-            self.stream.contains("{")
-            ? "\(self.stream):position:\(settings.instance)" : "{\(self.stream)}:position:\(settings.instance)"
+        let keyPrefix = self.stream.contains("{") ? self.stream : "{\(self.stream)}"
+        self.positionKey = "\(keyPrefix):position:\(settings.instance)"
+        self.group = settings.consumerGroup.map { name in
+            StreamGroup(
+                name: name, consumer: settings.instance.string, unsharedStream: "\(keyPrefix):instances",
+                unsharedNames: settings.unsharedNames, claimAfter: TimeAmount(settings.duration("claim_after")),
+                acknowledges: settings.guarantee == .atLeastOnce)
+        }
         self.username = settings.username
         self.password = settings.password
         self.tls = settings.tls
@@ -100,6 +111,11 @@ struct RedisOptions: Sendable {
             problem(
                 "mode", "guarantee at_least_once is not possible with redis mode pubsub",
                 "choose redis mode streams, or guarantee at_most_once")
+        }
+        if settings.consumerGroup != nil, self.mode == .pubsub {
+            problem(
+                "mode", "consume: one_of is not possible with redis mode pubsub, which gives everybody everything",
+                "choose redis mode streams, or leave out consume")
         }
         if self.isSharded {
             if self.mode == .streams {

@@ -17,6 +17,8 @@ struct EntryReader {
         var entries: UInt64 = 0
         /// Entries that are no messages: without `channel` or without `data`.
         var strangers = 0
+        /// Entries that a group had not acknowledged when Redis dropped them.
+        var dropped: UInt64 = 0
         var last: EntryID?
     }
 
@@ -27,37 +29,59 @@ struct EntryReader {
     ///
     /// - Throws: ``UpstreamError`` when the reply is not of that form.
     mutating func read(_ reader: ReplyReader, _ body: (StreamEntry) -> Void) throws(UpstreamError) -> Summary {
-        var summary = Summary()
-        let tokens = reader.tokens
-        // *1, *2, key, *entries, and then *2, id, *fields for each.
-        guard tokens.count >= 4, tokens[1].kind == .array, tokens[1].length == 2, tokens[3].kind == .array else {
+        // *1, *2, key, *entries.
+        guard reader.tokens.count >= 4, reader.tokens[1].kind == .array, reader.tokens[1].length == 2 else {
             throw Self.violation
         }
-        var index = 4
+        return try self.read(reader, at: 3) { _, entry in
+            if let entry { body(entry) }
+        }.summary
+    }
+
+    /// Calls `body` for each entry of an array of them, with the index of its id, and with nil for what is no message.
+    ///
+    /// - Returns: the index behind the array as well.
+    mutating func read(
+        _ reader: ReplyReader, at array: Int, _ body: (_ id: Int, StreamEntry?) -> Void
+    ) throws(UpstreamError) -> (summary: Summary, end: Int) {
+        var summary = Summary()
+        let tokens = reader.tokens
+        guard array < tokens.count, tokens[array].kind == .array else { throw Self.violation }
+        // *2, id, *fields for each.
+        var index = array + 1
         var lastID: Int?
-        for _ in 0..<tokens[3].length {
+        for _ in 0..<tokens[array].length {
+            // Redis 6.2 hands over in this form what was dropped meanwhile.
+            if index < tokens.count, tokens[index].kind == .null {
+                summary.dropped += 1
+                index += 1
+                continue
+            }
             guard index + 2 < tokens.count, tokens[index].kind == .array, tokens[index + 1].kind == .string else {
                 throw Self.violation
             }
             summary.entries += 1
-            lastID = index + 1
+            let id = index + 1
+            lastID = id
             let fields = tokens[index + 2]
             index += 3
             // A deleted entry may come without fields.
-            guard fields.kind == .array else { continue }
-            guard index + fields.length <= tokens.count, fields.length % 2 == 0 else { throw Self.violation }
-            if let entry = self.entry(reader, index..<index + fields.length) {
-                body(entry)
-            } else {
-                summary.strangers += 1
+            guard fields.kind == .array else {
+                summary.dropped += 1
+                body(id, nil)
+                continue
             }
+            guard index + fields.length <= tokens.count, fields.length % 2 == 0 else { throw Self.violation }
+            let entry = self.entry(reader, index..<index + fields.length)
+            if entry == nil { summary.strangers += 1 }
+            body(id, entry)
             index += fields.length
         }
         if let lastID {
             guard let id = EntryID(reader.text(at: lastID)) else { throw Self.violation }
             summary.last = id
         }
-        return summary
+        return (summary, index)
     }
 
     private static var violation: UpstreamError {

@@ -23,7 +23,7 @@ struct StreamPosition: Equatable, Sendable {
 }
 
 /// The id of a stream entry: milliseconds and a counter within them.
-struct EntryID: Equatable, Comparable, Sendable, CustomStringConvertible {
+struct EntryID: Hashable, Comparable, Sendable, CustomStringConvertible {
     var milliseconds: UInt64
     var sequence: UInt64
 

@@ -156,7 +156,7 @@ final class StreamRole: IngressRole {
         self.position.added = self.position.added.map { $0 + lost }
     }
 
-    private static func facts(_ reader: ReplyReader) throws(UpstreamError) -> StreamFacts {
+    static func facts(_ reader: ReplyReader) throws(UpstreamError) -> StreamFacts {
         if reader.tokens[0].kind == .error {
             let error = ErrorReply(text: reader.text(at: 0))
             // The stream comes into being with its first entry.
@@ -181,7 +181,7 @@ final class StreamRole: IngressRole {
         return facts
     }
 
-    private static func failure(_ error: ErrorReply, of command: String) -> UpstreamError {
+    static func failure(_ error: ErrorReply, of command: String) -> UpstreamError {
         let code: UpstreamError.Code = if case .ends(let code) = error.verdict { code } else { .refused }
         return UpstreamError(code, "Redis answered \(command): \(error.text)")
     }

@@ -30,7 +30,9 @@ extension BridgePlan {
 
     var gapTerms: GapTerms {
         let listensAlways = self.receives && self.rule.interest == .always
-        guard let repair = self.rule.repair else { return GapTerms(listensAlways: listensAlways) }
+        guard let repair = self.rule.repair else {
+            return GapTerms(listensAlways: listensAlways, isShared: self.rule.group != nil)
+        }
         return GapTerms(
             hold: repair.hold > .zero ? TimeAmount(repair.hold) : nil, finalAfter: TimeAmount(repair.window),
             listensAlways: listensAlways)
@@ -130,7 +132,8 @@ extension BridgeRunner {
     // MARK: From other instances
 
     func heardMarks(_ payload: ByteBuffer, _ acceptor: any IngressAcceptor) {
-        guard self.plan.rule.group == nil, let message = MarkMessage(payload), message.sender != self.hopGuard.instance else { return }
+        guard self.plan.rule.group == nil, let message = MarkMessage(payload), message.sender != self.hopGuard.instance
+        else { return }
         let marks = message.marks.filter { self.plan.selector.contains($0.channel) && !$0.channel.isReserved }
         if !marks.isEmpty { acceptor.accept(marks, sender: message.sender, from: self.plan.index) }
     }

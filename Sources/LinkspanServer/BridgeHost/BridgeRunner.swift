@@ -249,7 +249,7 @@ final class BridgeRunner: Sendable {
                 strayTickets: state.buffer.strayTickets, probe: state.probes?.report(at: now),
                 occupancy: state.occupancyReport, storage: state.buffer.storage,
                 promises: state.link.promises.promises,
-                enforcesPromises: self.plan.rule.promises == .enforced, gaps: gaps)
+                enforcesPromises: self.plan.rule.promises == .enforced, group: self.plan.rule.group, gaps: gaps)
         }
     }
 }

@@ -60,6 +60,8 @@ public struct BridgeStatus: Sendable {
     public var promises: [UpstreamPromise] = []
     /// Whether an upstream that breaks one of them is not used.
     public var enforcesPromises = true
+    /// Who shares what arrives; nil when every instance gets everything.
+    public var group: String?
     /// What the upstream did not bring.
     public var gaps = GapStatus()
 

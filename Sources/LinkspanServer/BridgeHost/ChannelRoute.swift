@@ -21,6 +21,8 @@ public struct ChannelRoute: Sendable, Hashable {
     public var ingress: Verdict
     public var guarantee: Guarantee
     public var interest: Interest
+    /// Who shares what arrives; nil when every instance gets everything.
+    public var group: String?
     /// Bridges whose messages of this channel leave here too.
     public var carriesOnward: [String]
     public var maximumHops: Int
@@ -77,7 +79,7 @@ extension BridgePlan {
             bridge: self.rule.name, broker: self.rule.upstream, kind: self.kind, name: self.template.encode(channel),
             egress: self.verdict(obstacleOut),
             ingress: self.verdict(obstacle ?? (self.receives ? nil : "direction out")),
-            guarantee: self.rule.guarantee, interest: self.rule.interest,
+            guarantee: self.rule.guarantee, interest: self.rule.interest, group: self.rule.group,
             carriesOnward: obstacleOut == nil ? sources.map(\.rule.name) : [],
             maximumHops: self.rule.maximumHops,
             isMirrored: self.rule.mirrorsOccupancy && !channel.isReserved && self.selector.contains(channel))

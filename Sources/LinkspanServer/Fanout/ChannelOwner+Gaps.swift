@@ -59,6 +59,7 @@ extension ChannelOwner {
         let sender = header.hops.last ?? header.origin.instance
         windows.book(
             verdict, of: header.origin, self.context(channel, envelope.bridge, sender: sender, turn), &self.gaps.watch)
+        if let known = channel.groupWindows { windows.settle(known, upTo: header.origin, &self.gaps.watch) }
         if verdict == .late { tally.late += 1 }
         var delivered: [HeldEnvelope] = []
         if windows.mustWait(header.origin) {
@@ -101,10 +102,28 @@ extension ChannelOwner {
             windows.mark(
                 mark.origin, isDirect: sender == mark.origin.instance,
                 self.context(channel, bridge, sender: sender, turn), &self.gaps.watch)
+            if let known = channel.groupWindows { windows.settle(known, upTo: mark.origin, &self.gaps.watch) }
             let released = self.release(&windows, number: number, at: turn.now)
             channel.windows = windows
             self.deliver(released, channel: channel, number: number)
         }
+    }
+
+    /// A message that a bridge brings of which another, shared with other instances, had brought a copy.
+    func arriveAgain(
+        _ header: EnvelopeHeader, _ verdict: SequenceVerdict, from bridge: BridgeIndex, channel: OwnedChannel,
+        number: Int, turn: Turn, _ tally: inout IngressTally
+    ) {
+        tally.duplicate += 1
+        guard verdict != .fresh(gap: nil), var windows = channel.windows else { return }
+        channel.windows = nil
+        let sender = header.hops.last ?? header.origin.instance
+        windows.book(
+            verdict, of: header.origin, self.context(channel, bridge, sender: sender, turn), &self.gaps.watch)
+        if let known = channel.groupWindows { windows.settle(known, upTo: header.origin, &self.gaps.watch) }
+        let released = self.release(&windows, number: number, at: turn.now)
+        channel.windows = windows
+        self.deliver(released, channel: channel, number: number)
     }
 
     /// What is due by the clock: messages that waited long enough, gaps that are given up.

@@ -15,7 +15,7 @@ final class ChannelOwner {
     private let loop: Int
     @exclusivity(unchecked) private var names = NameTable()
     @exclusivity(unchecked) private(set) var channels: ContiguousArray<OwnedChannel?> = []
-    private var nextEpoch: UInt64
+    var nextEpoch: UInt64
     private var sweepThreshold: Int
     private var observers: [any BrokerObserver] = []
     /// What is missing in channels here, and what receivers elsewhere are to be told; see ChannelOwner+Gaps.swift.
@@ -101,6 +101,7 @@ final class ChannelOwner {
 
     func handle(_ injection: Injection, turn: Turn) {
         var tally = IngressTally()
+        let isShared = self.isShared(injection.source)
         for message in injection.messages {
             var name = message.envelope.channel.string
             name.withUTF8 { name in
@@ -114,6 +115,10 @@ final class ChannelOwner {
                     case .library:
                         let number = self.number(of: name, hash: message.hash, now: turn.now)
                         self.frame(data, channel: self.channels[number].unsafelyUnwrapped, number: number)
+                    case .bridge(let bridge, let hopLimit, _) where isShared:
+                        self.arriveShared(
+                            name, hash: message.hash, header: message.envelope.header, data: data, from: bridge,
+                            hopLimit: hopLimit, turn: turn, tally: &tally)
                     case .bridge(let bridge, let hopLimit, _):
                         self.arrive(
                             name, hash: message.hash, header: message.envelope.header, data: data, from: bridge,
@@ -136,22 +141,13 @@ final class ChannelOwner {
         let number = self.number(of: name, hash: hash, now: turn.now)
         let channel = self.channels[number].unsafelyUnwrapped
         channel.lastUsed = turn.now
-        // A raw message has no identity to judge by, and never leaves again.
+        // A raw message has no identity to judge by, and never leaves again: every instance has it.
         guard let header else {
             tally.delivered += 1
             self.frame(data, channel: channel, number: number)
             return
         }
-        switch self.context.hopGuard.judge(header, limit: hopLimit) {
-        case .looped where self.isOfNamesake(header): break
-        case .looped:
-            tally.looped += 1
-            return
-        case .tooManyHops:
-            tally.tooManyHops += 1
-            return
-        case .passes: break
-        }
+        guard self.passes(header, hopLimit: hopLimit, &tally) else { return }
         if channel.windows == nil { channel.windows = OriginWindows() }
         let evicted = channel.windows?.evictedCount
         let verdict = channel.windows?.judge(header.origin, isDirect: header.hops.count == 1, at: turn.now)
@@ -160,6 +156,8 @@ final class ChannelOwner {
         case .duplicate:
             tally.duplicate += 1
             return
+        case let verdict? where channel.groupWindows?.contains(header.origin) == true:
+            return self.arriveAgain(header, verdict, from: bridge, channel: channel, number: number, turn: turn, &tally)
         case .fresh(gap: nil) where channel.windows?.waitingCount == 0: break
         case .fresh, .late:
             return self.arriveOutOfOrder(
@@ -169,6 +167,19 @@ final class ChannelOwner {
         }
         tally.delivered += 1
         self.deliverArrival(data, header: header, from: bridge, channel: channel, number: number)
+    }
+
+    /// Counts what may not pass.
+    func passes(_ header: EnvelopeHeader, hopLimit: Int, _ tally: inout IngressTally) -> Bool {
+        switch self.context.hopGuard.judge(header, limit: hopLimit) {
+        case .passes: return true
+        case .looped:
+            if self.isOfNamesake(header) { return true }
+            tally.looped += 1
+        case .tooManyHops:
+            tally.tooManyHops += 1
+        }
+        return false
     }
 
     /// Whether another living instance that wrongly has our id sent this to the upstream itself: our clients would miss it. What an earlier run
@@ -193,7 +204,7 @@ final class ChannelOwner {
     }
 
     /// Once for each form that somebody reads.
-    private func frame(_ data: UnsafeRawBufferPointer, channel: OwnedChannel, number: Int) {
+    func frame(_ data: UnsafeRawBufferPointer, channel: OwnedChannel, number: Int) {
         if !channel.listeners.isEmpty { self.tellListeners(data, channel: channel) }
         for index in channel.gatherings.indices where channel.gatherings[index].loops > 0 {
             if channel.gatherings[index].frames == nil {
@@ -219,7 +230,7 @@ final class ChannelOwner {
         for listener in channel.listeners { listener.hear(ExchangeMessage(channel: channel.name, data: data)) }
     }
 
-    private func depart(
+    func depart(
         _ channel: OwnedChannel, data: UnsafeRawBufferPointer, header: EnvelopeHeader?, arrival: BridgeIndex?,
         raisesEvent: Bool
     ) {
@@ -380,7 +391,7 @@ final class ChannelOwner {
 
     func find(_ name: UnsafeRawBufferPointer, hash: NameTable.Hash) -> Int? { self.names.find(name, hash: hash) }
 
-    private func number(of name: UnsafeRawBufferPointer, hash: NameTable.Hash, now: NIODeadline) -> Int {
+    func number(of name: UnsafeRawBufferPointer, hash: NameTable.Hash, now: NIODeadline) -> Int {
         if let number = self.names.find(name, hash: hash) { return number }
         if self.names.count >= self.sweepThreshold { self.forget(idleSince: now, windowsIdleSince: .distantPast) }
         let number = self.names.insert(name, hash: hash)
@@ -399,9 +410,10 @@ final class ChannelOwner {
             guard let channel = self.channels[number] else { continue }
             guard !channel.hasSubscribers, channel.lastUsed < deadline, !self.gaps.isAwaited(number) else {
                 channel.windows?.forget(idleSince: windowDeadline)
+                channel.groupWindows?.forget(idleSince: windowDeadline)
                 continue
             }
-            self.nextEpoch = max(self.nextEpoch, channel.epoch + 1)
+            self.nextEpoch = max(self.nextEpoch, channel.lastEpoch + 1)
             self.channels[number] = nil
             self.names.remove(number)
             forgotten += 1

@@ -33,6 +33,10 @@ final class OwnedChannel {
     @exclusivity(unchecked) private(set) var listeners: [ExchangeListener] = []
     /// Of messages that other instances published here.
     var windows: OriginWindows?
+    /// Of those that came by a bridge which shares them with other instances.
+    @exclusivity(unchecked) var groupWindows: GroupWindows?
+    /// Counts raw messages that are carried onward, for each bridge by which they came.
+    private var rawCounts: [(arrival: BridgeIndex, sequence: UInt64)] = []
     @exclusivity(unchecked) var lastUsed: NIODeadline
     /// Whether something left of which receivers were not told the number.
     @exclusivity(unchecked) var isUnmarked = false
@@ -101,6 +105,21 @@ final class OwnedChannel {
             self.transits.append((origin, arrival))
         }
     }
+
+    /// An identity for a raw message that came by `arrival` and is carried onward.
+    ///
+    /// It leaves by other bridges than what is published here, so it is counted apart, in an epoch of its own: in one count receivers would
+    /// miss what never went their way.
+    func identifyRaw(from arrival: BridgeIndex, instance: InstanceID) -> Origin {
+        let index = self.rawCounts.firstIndex { $0.arrival == arrival } ?? self.rawCounts.count
+        if index == self.rawCounts.count { self.rawCounts.append((arrival, 0)) }
+        self.rawCounts[index].sequence += 1
+        return Origin(
+            instance: instance, epoch: self.epoch + 1 + UInt64(index), sequence: self.rawCounts[index].sequence)
+    }
+
+    /// The last epoch in which this channel counts.
+    var lastEpoch: UInt64 { self.epoch + UInt64(self.rawCounts.count) }
 
     /// The last numbers that were offered to each bridge.
     func takeMarks(instance: InstanceID) -> [(BridgeIndex, Origin)] {
