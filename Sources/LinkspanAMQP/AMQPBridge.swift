@@ -1,6 +1,7 @@
 public import LinkspanBridgeKit
 
-/// Carries channels over a topic exchange of an AMQP 0-9-1 broker such as RabbitMQ: one queue per instance and bridge.
+/// Carries channels over a topic exchange of an AMQP 0-9-1 broker such as RabbitMQ: one queue per instance and bridge, and one more that the
+/// instances of a group share.
 ///
 /// Two connections, one to publish and one to consume, each on a thread of its own: a broker that is out of memory stops
 /// reading what publishes, and acknowledgements must not wait behind that.
@@ -22,6 +23,9 @@ public struct AMQPBridge: Bridge {
 
     /// A binding that exists already is bound again without an effect.
     public var renewsSubscriptions: Bool { true }
+
+    /// A queue's bindings are the group's.
+    public var groupSupport: GroupSupport { .whole }
 
     private let settings: BridgeSettings
     private let options: AMQPOptions
@@ -55,6 +59,9 @@ public struct AMQPBridge: Bridge {
             problems.append(
                 .init(
                     path: path, message: "queue name \(options.queue): \(fault)", hint: "shorten the bridge's name"))
+        }
+        if let fault = options.groupQueue.flatMap(Self.fault(ofName:)) {
+            problems.append(.init(path: path, message: "queue name \(options.groupQueue ?? ""): \(fault)"))
         }
         if settings.guarantee == .atLeastOnce, !options.isExchangeDurable {
             problems.append(

@@ -18,8 +18,10 @@ struct AMQPOptions: Sendable {
     var isMandatory: Bool
     var connectTimeout: Duration
     var confirmTimeout: Duration
-    /// The instance's own queue.
+    /// The instance's own queue; with a group it has the reserved channels only.
     var queue: String
+    /// The queue that the instances of a group share; nil without a group.
+    var groupQueue: String?
     var guarantee: Guarantee
 
     init(_ settings: BridgeSettings) {
@@ -34,7 +36,11 @@ struct AMQPOptions: Sendable {
         self.isMandatory = settings.boolean("mandatory")
         self.connectTimeout = settings.duration("connect_timeout")
         self.confirmTimeout = settings.duration("confirm_timeout")
-        self.queue = "linkspan.\(settings.instance).\(settings.name)"
+        let queue = "linkspan.\(settings.instance).\(settings.name)"
+        // A kept queue of the same name, from a time without a group, would still have its bindings.
+        self.queue = settings.consumerGroup == nil ? queue : "\(queue):reserved"
+        // No instance can be called so, hence no instance's own queue.
+        self.groupQueue = settings.consumerGroup.map { [exchange] in "linkspan.group:\($0)@\(exchange)" }
         self.guarantee = settings.guarantee
     }
 

@@ -29,9 +29,12 @@ struct BrokerPromises {
     func consuming() -> [UpstreamPromise] {
         guard self.isNeeded else { return [] }
         let type = self.options.isQuorum ? "quorum" : "classic"
+        let consumers =
+            self.options.groupQueue.map { "the instances that name the group share it: \($0)" }
+            ?? "nobody else consumes it"
         return [
             UpstreamPromise(
-                Self.queue, .kept, "the broker took its declaration as durable (\(type)), and nobody else consumes it"),
+                Self.queue, .kept, "the broker took its declaration as durable (\(type)), and \(consumers)"),
             UpstreamPromise(
                 "queue_limits", .assumed,
                 "a policy of the broker that bounds queues or messages cannot be seen over AMQP"),

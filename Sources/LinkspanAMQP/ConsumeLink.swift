@@ -19,6 +19,10 @@ struct ConsumeLink: ~Copyable {
     private let takesWork: Bool
     private let exchange: PinnedText
     private var queue: PinnedText
+    /// Empty without a group.
+    private let groupQueue: PinnedText
+    /// What the own queue has beside that of a group; nil without one.
+    private let unshared: Set<RoutingKey>?
     private let isAcknowledging: Bool
 
     private var bindings = BindingTable()
@@ -27,7 +31,13 @@ struct ConsumeLink: ~Copyable {
     private var stale = StaleBindings()
 
     private var reader = DeliveryReader()
+    /// Of the delivery that is being put together.
+    private var arrivingTag: UInt64 = 0
+    private var isFromGroup = false
+    /// Of the last one that is whole: an acknowledgement of what has yet to arrive could lose it.
     private var deliveryTag: UInt64 = 0
+    /// Of the last one that was handed over, or passed over.
+    private var handledTag: UInt64 = 0
     private var batch: [IngressMessage] = []
     private var batchSize = 0
     private let taken: TakenBatches
@@ -40,6 +50,8 @@ struct ConsumeLink: ~Copyable {
         takesWork: Bool
     ) {
         let options = conversation.options
+        self.groupQueue = PinnedText(options.groupQueue ?? "")
+        self.unshared = options.groupQueue.map { _ in conversation.unsharedKeys }
         self.isAcknowledging = options.guarantee == .atLeastOnce
         self.exchange = PinnedText(options.exchange)
         self.queue = PinnedText(options.queue)
@@ -72,7 +84,10 @@ struct ConsumeLink: ~Copyable {
     private mutating func prepare() throws(UpstreamError) -> Bool {
         let options = self.conversation.options
         var resumed = false
-        if self.isAcknowledging {
+        if self.unshared != nil {
+            try self.declareTransientQueue()
+            resumed = try self.declareGroupQueue()
+        } else if self.isAcknowledging {
             do throws(UpstreamError) {
                 resumed = try self.connection.declareKeptQueue(
                     self.queue, isQuorum: options.isQuorum, expiry: options.queueExpiry)
@@ -88,8 +103,27 @@ struct ConsumeLink: ~Copyable {
         } catch {
             throw error.asUpstreamError("opening a channel")
         }
-        try self.connection.consume(self.queue, prefetch: self.isAcknowledging ? options.prefetch : nil)
+        let prefetch = self.isAcknowledging ? options.prefetch : nil
+        try self.connection.consume(self.queue, prefetch: prefetch)
+        if self.unshared != nil {
+            try self.connection.consume(self.groupQueue, prefetch: prefetch, isShared: true)
+        }
         return resumed
+    }
+
+    /// - Returns: whether the queue is one that is kept and was there before.
+    private mutating func declareGroupQueue() throws(UpstreamError) -> Bool {
+        let options = self.conversation.options
+        guard options.guarantee == .atLeastOnce else {
+            try self.connection.declareGroupQueue(self.groupQueue)
+            return false
+        }
+        do throws(UpstreamError) {
+            return try self.connection.declareKeptQueue(
+                self.groupQueue, isQuorum: options.isQuorum, expiry: options.queueExpiry)
+        } catch {
+            throw self.conversation.noting(error, of: BrokerPromises.queue)
+        }
     }
 
     /// An exclusive queue stays locked while the upstream believes in a connection that we know is dead: take another name then.
@@ -150,17 +184,27 @@ struct ConsumeLink: ~Copyable {
                 if let operation { self.operations.append(operation) }
                 if isSettled { self.conversation.link.interestSettled(filter, accepted: true) }
             case .unsubscribe(let filter):
-                if let operation = self.bindings.unsubscribe(filter) { self.operations.append(operation) }
+                guard let operation = self.bindings.unsubscribe(filter), !self.isShared(operation.key) else { continue }
+                self.operations.append(operation)
             }
         }
         try self.sendOperations()
+    }
+
+    /// Whether a binding is the group's: every instance makes it, and none removes it from the others.
+    private func isShared(_ key: RoutingKey) -> Bool {
+        self.unshared.map { !$0.contains(key) } ?? false
     }
 
     private mutating func sendOperations() throws(UpstreamError) {
         let count = min(self.operations.count, Self.bindingWindow - self.unanswered.count)
         guard count > 0 else { return }
         for operation in self.operations.prefix(count) {
-            try self.connection.send(operation, queue: self.queue, exchange: self.exchange)
+            if self.isShared(operation.key) {
+                try self.connection.send(operation, queue: self.groupQueue, exchange: self.exchange)
+            } else {
+                try self.connection.send(operation, queue: self.queue, exchange: self.exchange)
+            }
             self.unanswered.append(operation)
         }
         self.operations.removeFirst(count)
@@ -207,8 +251,9 @@ struct ConsumeLink: ~Copyable {
 
     private mutating func handle(_ frame: RabbitFrame) throws(UpstreamError) {
         switch frame {
-        case .deliver(let tag, let routingKey):
-            self.deliveryTag = tag
+        case .deliver(let tag, let routingKey, let isShared):
+            self.arrivingTag = tag
+            self.isFromGroup = isShared
             self.reader.began(routingKey: routingKey)
         case .header(let bodySize, let properties):
             self.append(self.reader.headerReceived(bodySize: bodySize, properties))
@@ -232,6 +277,9 @@ struct ConsumeLink: ~Copyable {
 
     private mutating func append(_ message: consuming IngressMessage?) {
         guard let message else { return }
+        self.deliveryTag = self.arrivingTag
+        // A binding for all channels brings what came to everybody to one of the group once more.
+        if self.isFromGroup, !self.isShared(RoutingKey(message.name)) { return }
         if self.stale.isLooking, !self.bindings.wants(message.name), self.stale.found(message.name) {
             self.operations.append(.unbind(RoutingKey(message.name)))
         }
@@ -240,9 +288,12 @@ struct ConsumeLink: ~Copyable {
     }
 
     private mutating func handOver() {
-        guard !self.batch.isEmpty else { return }
+        guard self.deliveryTag != self.handledTag else { return }
+        self.handledTag = self.deliveryTag
         let taken = self.taken
         let number = taken.handedOver(upTo: self.deliveryTag)
+        // What was passed over is acknowledged as well, or it would fill the prefetch.
+        guard !self.batch.isEmpty else { return taken.taken(number) }
         self.conversation.link.deliver(self.batch) { taken.taken(number) }
         // Asked before the thread waits: a batch that is taken from now on wakes it.
         self.isPaused = !taken.mayRead(below: Self.underWayLimit)

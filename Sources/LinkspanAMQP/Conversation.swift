@@ -125,6 +125,9 @@ final class Conversation: Sendable {
         return error
     }
 
+    /// Binding keys of what a group does not share.
+    var unsharedKeys: Set<RoutingKey> { Set(self.settings.unsharedNames.map(RoutingKey.init)) }
+
     /// Whether all connections are up, so that work may be taken.
     var isConnected: Bool { self.connected.load(ordering: .acquiring) }
 

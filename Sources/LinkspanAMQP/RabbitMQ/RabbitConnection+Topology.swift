@@ -41,6 +41,19 @@ extension RabbitConnection {
         try self.checkReply("declaring the queue")
     }
 
+    /// A queue that is there as long as somebody consumes it.
+    ///
+    /// Durable, because a broker may refuse queues that are neither durable nor exclusive (RabbitMQ, `transient_nonexcl_queues`).
+    mutating func declareGroupQueue(_ queue: borrowing PinnedText) throws(UpstreamError) {
+        amqp_queue_declare(self.raw, Self.channel, queue.bytes, 0, 1, 0, 1, amqp_empty_table)
+        do throws(RabbitFailure) {
+            try self.checkReply("declaring the queue")
+        } catch {
+            throw error.asUpstreamError(
+                "declaring the queue of the group; if it exists with other arguments, delete it")
+        }
+    }
+
     /// A durable queue that survives us for `expiry`.
     ///
     /// - Returns: whether it was there already, from an earlier conversation.
@@ -81,8 +94,10 @@ extension RabbitConnection {
         }
     }
 
-    /// - Parameter prefetch: nil lets the upstream send without acknowledgements.
-    mutating func consume(_ queue: borrowing PinnedText, prefetch: Int?) throws(UpstreamError) {
+    /// - Parameters:
+    ///   - prefetch: nil lets the upstream send without acknowledgements.
+    ///   - isShared: whether others may consume the queue; it is alone otherwise.
+    mutating func consume(_ queue: borrowing PinnedText, prefetch: Int?, isShared: Bool = false) throws(UpstreamError) {
         do throws(RabbitFailure) {
             if let prefetch {
                 amqp_basic_qos(self.raw, Self.channel, 0, UInt16(clamping: prefetch), 0)
@@ -90,12 +105,12 @@ extension RabbitConnection {
             }
             // Exclusive: a second consumer would take every other message, out of order.
             amqp_basic_consume(
-                self.raw, Self.channel, queue.bytes, amqp_bytes_t("linkspan"), 0, prefetch == nil ? 1 : 0, 1,
-                amqp_empty_table)
+                self.raw, Self.channel, queue.bytes, amqp_bytes_t(isShared ? Self.groupConsumer : Self.ownConsumer), 0,
+                prefetch == nil ? 1 : 0, isShared ? 0 : 1, amqp_empty_table)
             try self.checkReply("consuming")
         } catch {
             // RabbitMQ says 403 "in exclusive use" for a queue that has another consumer.
-            if case .channelClosed(let closure) = error, closure.code == Closure.accessRefused,
+            if !isShared, case .channelClosed(let closure) = error, closure.code == Closure.accessRefused,
                 closure.text.contains("exclusive")
             {
                 throw UpstreamError(

@@ -56,6 +56,10 @@ struct RabbitConnection: ~Copyable {
     /// The AMQP channel for bindings: a refused one closes it, and must not end the consumer.
     static let bindingChannel: UInt16 = 2
 
+    /// Consumer tags: of the instance's own queue, and of the one that a group shares.
+    static let ownConsumer: StaticString = "linkspan"
+    static let groupConsumer: StaticString = "linkspan-group"
+
     mutating func openChannel(_ channel: UInt16) throws(RabbitFailure) {
         amqp_channel_open(self.raw, channel)
         try self.checkReply("opening a channel")

@@ -2,7 +2,8 @@ internal import CLinkspanRabbitMQ
 
 /// One frame from the upstream, typed. Buffers are valid until ``RabbitConnection/releaseBuffers()``.
 enum RabbitFrame {
-    case deliver(tag: UInt64, routingKey: UnsafeRawBufferPointer)
+    /// - Parameter isShared: whether it comes from the queue of the group.
+    case deliver(tag: UInt64, routingKey: UnsafeRawBufferPointer, isShared: Bool)
     case returned(routingKey: UnsafeRawBufferPointer)
     case header(bodySize: UInt64, properties: UnsafeMutablePointer<amqp_basic_properties_t>?)
     case body(UnsafeRawBufferPointer)
@@ -41,7 +42,9 @@ enum RabbitFrame {
         switch method.id {
         case AMQP_BASIC_DELIVER_METHOD:
             let deliver = decoded.assumingMemoryBound(to: amqp_basic_deliver_t.self)
-            return .deliver(tag: deliver.pointee.delivery_tag, routingKey: deliver.pointee.routing_key.buffer)
+            return .deliver(
+                tag: deliver.pointee.delivery_tag, routingKey: deliver.pointee.routing_key.buffer,
+                isShared: deliver.pointee.consumer_tag.equals(RabbitConnection.groupConsumer))
         case AMQP_BASIC_ACK_METHOD:
             let ack = decoded.assumingMemoryBound(to: amqp_basic_ack_t.self)
             return .ack(tag: ack.pointee.delivery_tag, multiple: ack.pointee.multiple != 0)
