@@ -83,6 +83,15 @@ struct RenderingTests {
         #expect(text.contains("\n  promise  persistence  assumed: nobody [2J knows\n"), "no escapes of others")
     }
 
+    @Test func `a group that shares what arrives is in the report and its text`() throws {
+        var bridge = BridgeStatus.busy("a")
+        #expect(StatusReport(.with([bridge])).bridges[0].group == nil)
+        bridge.group = "workers"
+        let report = StatusReport(.with([bridge]))
+        #expect(report.bridges[0].group == "workers")
+        #expect(StatusText(report).text.contains("\n  group  workers: one of its instances gets each message\n"))
+    }
+
     @Test func `a broken promise of a required bridge keeps the instance from being ready`() {
         var bridge = BridgeStatus.busy("a", isRequired: true)
         bridge.promises.append(UpstreamPromise("granted_qos", .broken, "QoS 0"))

@@ -47,6 +47,26 @@ struct ExplainCommandTests {
         #expect(try await serve.stop() == .status(0))
     }
 
+    @Test func `explain names the group that shares a channel, and what carries it onward`() async throws {
+        let text = """
+            version: 1
+            instance: { id: edge-1 }
+            brokers:
+              hub: { type: mqtt, urls: ["mqtt://127.0.0.1:1"] }
+            bridges:
+              devices: { broker: hub, channels: ["device/**"], direction: in, consume: one_of }
+              bus: { broker: hub, channels: ["device/**"], name: "bus/{channel}", transit: [devices] }
+            """
+        let file = try TestFolder("explain-group").write(text, to: "bridges.yaml")
+        let told = try await Program.run("explain", "--config", file, "device/1")
+        #expect(told.exit == .status(0), "\(told.errors)")
+        #expect(told.output.contains("  in    at_most_once, always, one of group devices"), "\(told.output)")
+        #expect(
+            told.output.contains(
+                "  out   at_most_once, what is published here, and what comes by devices, up to 4 hops"),
+            "\(told.output)")
+    }
+
     @Test func `a wrong file is told as check tells it`() async throws {
         let file = try TestFolder("explain").write("version: 1\nbridges: { a: { brokr: b } }\n", to: "bridges.yaml")
         let run = try await Program.run("explain", "--config", file, "news")

@@ -21,8 +21,10 @@ struct PlainBridge: Bridge {
     ]
 
     let carriesHeader = true
+    let groupSupport: GroupSupport
 
     init(settings: BridgeSettings) throws(ConfigurationError) {
+        self.groupSupport = settings.text("mode") == "streams" ? .byName : .none
         if settings.guarantee == .atLeastOnce, settings.text("mode") == "pubsub" {
             throw ConfigurationError(
                 path: "bridges.\(settings.name).guarantee",

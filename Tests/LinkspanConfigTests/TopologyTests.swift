@@ -48,6 +48,17 @@ import Testing
                     channel "x", for example, would go back to where it came from; take out one transit
                 """),
         Case(
+            "two bridges in one group",
+            "a: { broker: keep, channels: a, direction: in, consume: one_of, group: work }",
+            "b: { broker: keep, channels: b, direction: in, consume: one_of, group: work }",
+            complaint: """
+                bridges.yaml:9:67: bridges "a" and "b" are in one group at broker "keep", and each keeps from the other what it is given
+                    give each a group of its own
+                """),
+        Case(
+            "two groups", "a: { broker: keep, channels: a, direction: in, consume: one_of }",
+            "b: { broker: keep, channels: b, direction: in, consume: one_of }", complaint: ""),
+        Case(
             "everything excluded", "a: { broker: hub, channels: { include: [ \"a/*\" ], exclude: [ \"a/**\" ] } }",
             complaint: "bridges.yaml:8:21: bridge \"a\" matches no channel: all that it includes is excluded again"),
         Case(
@@ -131,7 +142,7 @@ import Testing
     {
         let configurations = try files.map { file in
             let brokers = file.broker.sorted { $0.key < $1.key }.map {
-                "  \($0.key): { type: plain, urls: [ \"plain://\($0.value)\" ] }\n"
+                "  \($0.key): { type: plain, urls: [ \"plain://\($0.value)\" ], plain: { mode: streams } }\n"
             }
             let text =
                 "version: 1\ninstance: { id: \(file.name.prefix { $0 != "." }) }\nbrokers:\n\(brokers.joined())bridges:\n"
@@ -193,6 +204,21 @@ import Testing
                 """
                 b.yaml:6:3: warning: bridge "up" and bridge "up" of a.yaml give two channels one name: "b/x" and "x" are both sc/b/x
                     give both the same name template, unless one channel is meant to be the other
+                """
+            ])
+    }
+
+    @Test func `members of a group that carry different channels are told`() throws {
+        func member(_ channels: String) -> [String] {
+            ["up: { broker: hub, channels: \(channels), direction: in, consume: one_of }"]
+        }
+        #expect(
+            try Self.together(("a.yaml", ["hub": "h1"], member("a")), ("b.yaml", ["hub": "h1"], member("a"))) == [])
+        #expect(
+            try Self.together(("a.yaml", ["hub": "h1"], member("a")), ("b.yaml", ["hub": "h1"], member("b"))) == [
+                """
+                b.yaml:6:22: warning: bridge "up" is in a group with bridge "up" of a.yaml, and carries other channels or names
+                    what a member is given and does not carry, the others do not get
                 """
             ])
     }

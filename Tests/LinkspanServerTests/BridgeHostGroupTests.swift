@@ -1,6 +1,7 @@
 import LinkspanBridgeKit
 import LinkspanCore
 import LinkspanServer
+import TestSupport
 import Testing
 
 /// `consume: one_of`: what the host makes of it, whatever the upstream.
@@ -66,5 +67,45 @@ import Testing
                 "bridges.b.interest: with consume: one_of broker \"u\" gives an instance messages of any channel, so it takes "
                     + "interest: always"
             ])
+    }
+
+    @Test func `a bridge is told the group and what every instance has to hear, and asks for that beside the rest`()
+        async throws
+    {
+        let name = uniqueUpstream()
+        let settings = LinkspanSettings.scripted(name) { rule in
+            rule.direction = .ingress
+            rule.interest = .always
+            rule.consumption = .oneOf(group: "workers")
+            rule.probe = ProbeSettings()
+        }
+        try await HostUnderTest(settings, upstream: name).running { host in
+            let run = try await host.connected()
+            #expect(run.settings.consumerGroup == "workers")
+            let interest = run.link.takeWork(upTo: 10).interest
+            #expect(interest == [.subscribe(.prefix("sc/")), .subscribe(.exact("sc/$linkspan/probe"))])
+            let shared = interest.map { change in
+                guard case .subscribe(let filter) = change else { return false }
+                return run.settings.isShared(filter)
+            }
+            #expect(shared == [true, false])
+            #expect(host.status.group == "workers")
+        }
+    }
+
+    @Test func `how far a sender got is nothing to who sees a part of it`() async throws {
+        let name = uniqueUpstream()
+        let settings = LinkspanSettings.scripted(name) { rule in
+            rule.direction = .ingress
+            rule.interest = .always
+            rule.consumption = .oneOf(group: "workers")
+        }
+        try await HostUnderTest(settings, upstream: name).running { host in
+            let run = try await host.connected()
+            let mark = SequenceMark(channel: "a", origin: Origin(instance: .other, epoch: 1, sequence: 3))
+            let json = MarkMessage(sender: .other, marks: [mark]).json
+            await run.link.deliver([IngressMessage(name: "sc/$linkspan/marks", payload: json)])
+            #expect(host.acceptor.marks.count == 0 && host.status.ingress.received == 0 && host.isBalanced)
+        }
     }
 }

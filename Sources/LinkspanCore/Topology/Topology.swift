@@ -122,10 +122,12 @@ public struct Topology: Sendable {
             findings += self.emptyRules(at: index)
             findings += self.uselessTransit(at: index)
             findings += self.meetings(at: index)
+            findings += self.sharedGroups(at: index)
         }
         findings += self.loops()
         guard self.sites.count > 1 else { return findings }
-        return findings + self.sharedIdentities() + self.collisionsBetweenSites() + self.doublePaths()
+        return findings + self.sharedIdentities() + self.collisionsBetweenSites() + self.unlikeMembers()
+            + self.doublePaths()
     }
 
     // MARK: One site
