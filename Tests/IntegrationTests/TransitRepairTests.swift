@@ -17,12 +17,13 @@ struct TransitRepairTests {
         var isAvailable: Bool { self.first.isAvailable && self.second.isAvailable }
     }
 
-    /// Every kind at each hop, with both guarantees.
-    static let ways = Guarantee.allCases.flatMap { guarantee in
-        [(UpstreamKind.mqtt, UpstreamKind.redis), (.redis, .amqp), (.amqp, .mqtt)].map {
-            Way(first: $0.0, second: $0.1, guarantee: guarantee)
-        }
-    }
+    /// Every kind with each guarantee, and at either hop.
+    static let ways = [
+        Way(first: .mqtt, second: .redis, guarantee: .atMostOnce),
+        Way(first: .redis, second: .amqp, guarantee: .atMostOnce),
+        Way(first: .redis, second: .amqp, guarantee: .atLeastOnce),
+        Way(first: .amqp, second: .mqtt, guarantee: .atLeastOnce),
+    ]
 
     @Test(arguments: Self.ways)
     func `what either of two brokers on the way lost comes after all, once and in order`(_ way: Way) async throws {
@@ -30,7 +31,8 @@ struct TransitRepairTests {
         try await way.first.withCalm { first in
             try await way.second.withCalm { second in
                 let chain = try await Chain(
-                    TransitHop("first", first, way.guarantee), TransitHop("second", second, way.guarantee))
+                    TransitHop("first", to: "centre", first, way.guarantee),
+                    TransitHop("second", to: "end", second, way.guarantee))
                 var next = try await chain.flow(from: 1)
                 let start = try #require(chain.received.first)
                 for hops in [[chain.first], [chain.second], [chain.first, chain.second]] {
@@ -65,11 +67,14 @@ struct TransitRepairTests {
 private struct TransitHop {
     let name: String
     let upstream: any Upstream
+    /// The instance that receives there.
+    let receiver: String
     let guarantee: Guarantee
     let proxy: StallingProxy
 
-    init(_ name: String, _ upstream: any Upstream, _ guarantee: Guarantee) async throws {
+    init(_ name: String, to receiver: String, _ upstream: any Upstream, _ guarantee: Guarantee) async throws {
         self.name = name
+        self.receiver = receiver
         self.upstream = upstream
         self.guarantee = guarantee
         self.proxy = try await StallingProxy(to: upstream.server.port)
@@ -84,12 +89,14 @@ private struct TransitHop {
     /// The same, for who receives there.
     var behindProxy: String { self.direct.replacing(":\(self.upstream.server.port)", with: ":\(self.proxy.port)") }
 
+    /// Without probes, which would give up a stalled link before the test cuts it when the machine is slow.
     var rule: String {
         """
           \(self.name):
             broker: \(self.name)
             guarantee: \(self.guarantee.rawValue)
             linger: 1s
+            probe: { every: 0s }
             retry: { initial: 50ms, max: 200ms }
             repair: { window: 5m, hold: 30s }
         """
@@ -103,11 +110,13 @@ private struct TransitHop {
             try await self.upstream.server.kill()
             try await self.upstream.server.restart()
         case let upstream as AMQPUpstream:
-            let names = try await upstream.server.control(
-                "list_queues", "-p", upstream.virtualHost, "name", "--no-table-headers")
-            for name in names where name.contains("linkspan") {
-                try await upstream.server.control("delete_queue", "-p", upstream.virtualHost, name)
-            }
+            // Not rabbitmqctl, which may take a minute on a busy machine.
+            try await ChildProcess.run(
+                "amqp-delete-queue",
+                [
+                    "-u", upstream.server.url(virtualHost: upstream.virtualHost),
+                    "-q", "linkspan.\(self.receiver).\(self.name)",
+                ])
         default: try await self.upstream.server.redis("XTRIM", "sc/stream", "MAXLEN", "0")
         }
     }

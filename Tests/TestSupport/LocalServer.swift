@@ -162,12 +162,11 @@ public final class LocalServer: Sendable {
     /// What it said on standard error since it was started last.
     public var log: [String] { self.process.withLock { $0 }?.errors.events ?? [] }
 
-    /// mosquitto: adds a line to its configuration, which it reads again; of two lines about one thing the last one counts.
-    public func reconfigure(_ line: String) throws {
+    /// mosquitto: adds a line to its configuration, for its next start or for SIGHUP; of two lines about one thing the last one counts.
+    public func configure(_ line: String) throws {
         let path = self.folder.file("mosquitto.conf")
         let text = try String(contentsOfFile: path, encoding: .utf8)
         try self.folder.write(text + line + "\n", to: "mosquitto.conf")
-        self.signal(SIGHUP)
     }
 
     /// Sends a signal, such as SIGHUP to make mosquitto read its passwords again.

@@ -44,6 +44,7 @@ struct AllFaultsTests {
         if let reason = fault.missing { return ChaosReport.row(scenario, fault, notDone: reason) }
         var scenario = scenario
         scenario.logsIn = fault == .login
+        scenario.hasShortQueues = fault == .queueLimit
         var accounts: [ChaosAccount] = []
         do {
             try await Self.withFolder(of: scenario, fault) { folder in

@@ -77,7 +77,10 @@ extension ChaosFault {
         switch server.kind {
         // One byte of memory, and nothing may be evicted.
         case .redis: try await server.redis("CONFIG", "SET", "maxmemory", isReached ? "1" : "0")
-        case .mosquitto: try server.reconfigure("memory_limit \(isReached ? 1 : 0)")
+        // With no memory left it cannot read its configuration any more.
+        case .mosquitto:
+            try server.configure("memory_limit \(isReached ? 1 : 0)")
+            if isReached { server.signal(SIGHUP) } else { try await server.restart() }
         case .rabbitMQ:
             try await server.control("set_vm_memory_high_watermark", "absolute", isReached ? "1MB" : "2GB")
         }
@@ -87,19 +90,16 @@ extension ChaosFault {
     private func limitQueues(of run: ChaosRun) async throws {
         let server = run.upstream.server
         run.two.instance.process.signal(SIGSTOP)
+        // mosquitto was started so.
         if let upstream = run.upstream as? AMQPUpstream {
             try await server.control(
-                "set_policy", "-p", upstream.virtualHost, "short", "linkspan", #"{"max-length":20}"#, "--apply-to",
+                "set_policy", "-p", upstream.virtualHost, "short", "linkspan", #"{"max-length":200}"#, "--apply-to",
                 "queues")
-        } else {
-            for name in ["queued", "inflight"] { try server.reconfigure("max_\(name)_messages 20") }
         }
         try await run.send(further: run.count)
         run.two.instance.process.signal(SIGCONT)
         if let upstream = run.upstream as? AMQPUpstream {
             try await server.control("clear_policy", "-p", upstream.virtualHost, "short")
-        } else {
-            try server.reconfigure("max_queued_messages 100000")
         }
     }
 

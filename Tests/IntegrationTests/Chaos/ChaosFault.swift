@@ -16,7 +16,7 @@ enum ChaosFault: String, CaseIterable, Sendable {
     case login = "credentials revoked, then given back"
     case memory = "broker's memory limit reached"
     case disk = "broker's disk full"
-    case queueLimit = "broker's queues limited to 20 messages while one instance is frozen"
+    case queueLimit = "broker's queues limited to 200 messages while one instance is frozen"
     case queueDeleted = "queues deleted"
     case exchangeDeleted = "exchange deleted"
     case streamTrimmed = "stream trimmed to nothing while one instance is frozen"
@@ -49,8 +49,9 @@ enum ChaosFault: String, CaseIterable, Sendable {
         switch scenario.promise {
         case .named: true
         case .repaired: self.toll == .instancesMemory
-        // mosquitto writes its memory to its disk now and then, and acknowledges before.
-        case .kept: self.toll == .brokersMemory || (self == .brokerKilled && scenario.kind == .mqtt)
+        // mosquitto writes its memory to its disk now and then, and acknowledges before; without memory it drops what it acknowledged.
+        case .kept:
+            self.toll == .brokersMemory || (scenario.kind == .mqtt && [.brokerKilled, .memory].contains(self))
         }
     }
 

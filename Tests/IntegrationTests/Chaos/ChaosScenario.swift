@@ -25,6 +25,8 @@ struct ChaosScenario: Sendable, CustomTestStringConvertible {
     var isPatient = false
     /// Whether the instances log in as a user who can be turned away.
     var logsIn = false
+    /// Whether the broker keeps hardly anything for who is away, from its start; for mosquitto, which cannot be told later.
+    var hasShortQueues = false
 
     init(_ kind: UpstreamKind, _ promise: Promise, _ place: Place = .single) {
         self.kind = kind
@@ -90,6 +92,7 @@ struct ChaosScenario: Sendable, CustomTestStringConvertible {
         switch (self.kind, self.place) {
         case (.amqp, _): try await self.kind.withFaults(body)
         case (.mqtt, _):
+            if self.hasShortQueues { options.configuration += "\nmax_queued_messages 200" }
             if self.logsIn { options.users = [Self.user: Self.password] }
             try await body(try await MQTTUpstream(options))
         case (.redis, .single):
