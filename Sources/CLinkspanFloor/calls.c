@@ -74,3 +74,5 @@ void linkspan_timer_set(int timer, uint64_t nanoseconds) {
       .it_value = {.tv_sec = (time_t)(nanoseconds / 1000000000), .tv_nsec = (long)(nanoseconds % 1000000000)}};
   timerfd_settime(timer, TFD_TIMER_ABSTIME, &time, NULL);
 }
+
+void linkspan_mark(void) { __asm__ volatile(""); }

@@ -1,3 +1,3 @@
 import LinkspanBench
 
-await LinkspanBenchmark.run()
+LinkspanBenchmark.run()

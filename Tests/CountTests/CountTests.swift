@@ -37,6 +37,22 @@ struct CountTests {
         }
     }
 
+    @Test func `a message out or in through a bridge costs no lock and no system call of its own`() async throws {
+        let counts = try await self.counts()
+        guard counts["counted"] == 1 else { return }
+        for (way, allocations) in [("egress", 8.1), ("ingress", 11.0)] {
+            func value(_ name: String) throws -> Double { try #require(counts["\(way).\(name)"]) }
+            // A message more in a turn of many. Where a turn comes in two pieces instead of one, 48 messages share what that costs.
+            #expect(try value("locks.message") < 0.25, "\(counts)")
+            #expect(try value("writes.message") < 0.25, "\(counts)")
+            #expect(try value("reads.message") < 0.25, "\(counts)")
+            // Without optimisation; a release build allocates for one message in ten.
+            #expect(try value("allocations.message") < allocations * 1.3, "\(counts)")
+            // A wake-up of the bridge and what the client is sent; nothing at all would mean that nothing was counted.
+            #expect(try value("writes.turn") > 0.9 && value("writes.turn") < 8, "\(counts)")
+        }
+    }
+
     /// Nothing that callgrind counts depends on the machine, but much depends on the kind of processor.
     private static let countsInstructions: Bool = {
         #if arch(x86_64)
@@ -48,17 +64,18 @@ struct CountTests {
     }()
 
     @Test(.enabled(if: countsInstructions))
-    func `a delivery and a publish cost as many instructions as they did`() async throws {
+    func `a delivery, a publish and a message through a bridge cost as many instructions as they did`() async throws {
         guard try await self.counts()["counted"] == 1 else { return }
         let folder = try TestFolder("counts")
         // Debian's valgrind does not understand what compilers of today say for debuggers.
         try await ChildProcess.run("strip", ["--strip-debug", "-o", folder.file("counts"), Self.program])
-        // What the loop of the server does, as far as each call of counts_now, in a file for each.
+        // What the loop of the server does, and the thread of the bridge, as far as each call of counts_now, in a file for each.
         try await ChildProcess.run(
             "valgrind",
             [
                 "--tool=callgrind", "--dump-before=counts_now", "--callgrind-out-file=\(folder.file("out"))",
-                "--toggle-collect=$s8NIOPosix19SelectableEventLoopC3runyyKF", folder.file("counts"), "few",
+                "--toggle-collect=$s8NIOPosix19SelectableEventLoopC3runyyKF",
+                "--toggle-collect=$s15linkspan_counts20CountingConversationC4turnyyF", folder.file("counts"), "few",
             ], within: .seconds(600))
         func instructions(_ number: Int) throws -> Double {
             let text = try String(contentsOfFile: folder.file("out.\(number)"), encoding: .utf8)
@@ -76,6 +93,15 @@ struct CountTests {
             #expect(few / 10 < turn, "\(counted)")
             // A count of nothing would be below any limit.
             #expect(many > few && few / 10 > turn / 10, "\(counted)")
+        }
+        // Ten turns of 16 messages through a bridge, then of 64. Counted were 224,000 out, which is mostly the parsing of the publish, and
+        // 54,000 in.
+        for (way, file, message) in [("egress", 10, 300_000.0), ("ingress", 14, 75_000.0)] {
+            let (few, many) = (try instructions(file), try instructions(file + 2))
+            let counted = "\(way): \(few) instructions for turns of 16, \(many) for turns of 64"
+            print(counted)
+            #expect((many - few) / Double(10 * (64 - 16)) < message, "\(counted)")
+            #expect(few / Double(10 * 16) > message / 10, "\(counted)")
         }
     }
 }

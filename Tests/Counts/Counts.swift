@@ -44,12 +44,71 @@ internal import NIOCore
         settings.timing.pingTimeoutDisabled = true
         var logger = Logger(label: "counts")
         logger.logLevel = .critical
-        let server = LinkspanServer(settings: settings, instance: InstanceID("counts")!, logger: logger)
+        let instance = InstanceID("counts")!
+        let server = LinkspanServer(settings: settings, instance: instance, logger: logger)
         let running = Task { try await server.run() }
         guard let port = try await server.address.port else { return }
         try self.measure(port: port)
         running.cancel()
         try await running.value
+        try await self.serveBridge(settings, instance, logger)
+    }
+
+    /// The same server with a bridge.
+    private static func serveBridge(_ server: ServerSettings, _ instance: InstanceID, _ logger: Logger) async throws {
+        var rule = BridgeRule(name: "counting", upstream: "nothing")
+        // Probes come by the clock.
+        rule.probe = nil
+        let upstream = UpstreamSettings(
+            type: CountingBridge.kind, urls: [UpstreamURL(scheme: "counting", host: "nothing", port: 1)])
+        let settings = LinkspanSettings(
+            instance: InstanceSettings(id: instance), server: server, upstreams: ["nothing": upstream],
+            bridges: [rule])
+        let host = try BridgeHost(settings: settings, bridges: [CountingBridge.self], logger: logger)
+        let server = LinkspanServer(settings: server, instance: instance, bridgePlane: host, logger: logger)
+        host.attach(server.broker)
+        let running = [Task { try await server.run() }, Task { try await host.run() }]
+        guard let port = try await server.address.port else { return }
+        CountingUpstream.shared.awaitConnection()
+        try self.measureBridge(port: port)
+        for task in running { task.cancel() }
+        for task in running { try await task.value }
+    }
+
+    /// Windows of a bridge: what one message more in a turn costs is the difference.
+    private static let bridgeWindows = (few: 16, many: 64)
+
+    private static func measureBridge(port: Int) throws {
+        counts_leave_out_this_thread(1)
+        defer { counts_leave_out_this_thread(0) }
+        let publisher = try BlockingClient(port: port)
+        let subscriber = try BlockingClient(port: port)
+        try subscriber.subscribe(CountingConversation.channel)
+        let (few, many) = self.bridgeWindows
+        let messages = self.publishes * (many - few)
+        let out = try [few, many].map { window in
+            let batch = self.publishes(of: CountingConversation.data, into: "out", window)
+            return try self.count {
+                try publisher.send(batch)
+                CountingUpstream.shared.awaitConfirmed(window)
+            }
+        }
+        self.report("egress", "message", out[0], out[1], deliveries: messages)
+        let frame = PublishEncoder(channel: CountingConversation.channel)
+            .frameLength(dataLength: CountingConversation.data.utf8.count)
+        let ingress = try [few, many].map { window in
+            try self.count {
+                CountingUpstream.shared.bring(window)
+                try subscriber.read(frame * window)
+            }
+        }
+        self.report("ingress", "message", ingress[0], ingress[1], deliveries: messages)
+    }
+
+    private static func publishes(of data: String, into channel: String, _ window: Int) -> [UInt8] {
+        let publish = BlockingClient.frame(
+            ##"{"event":"#publish","data":{"channel":"\##(channel)","data":\##(data)}}"##)
+        return [UInt8]((0..<window).map { _ in publish }.joined())
     }
 
     private static func measure(port: Int) throws {
@@ -65,23 +124,27 @@ internal import NIOCore
                 for subscriber in subscribers { try subscriber.subscribe(channel) }
                 results.append(try self.count(publisher, subscribers, channel, window: window))
             }
-            self.report(window, results[0], results[1], deliveries: self.publishes * window * (many - few))
+            self.report("window-\(window)", "delivery", results[0], results[1], deliveries: self.publishes * window * (many - few))
         }
     }
 
     private static func count(
         _ publisher: BlockingClient, _ subscribers: [BlockingClient], _ channel: String, window: Int
     ) throws -> counts {
-        let data = #"{"text":"\#(String(repeating: "x", count: 100))"}"#
-        let publish = BlockingClient.frame(
-            ##"{"event":"#publish","data":{"channel":"\##(channel)","data":\##(data)}}"##)
-        let batch = [UInt8]((0..<window).map { _ in publish }.joined())
+        let data = CountingConversation.data
+        let batch = self.publishes(of: data, into: channel, window)
         let length = PublishEncoder(channel: channel).frameLength(dataLength: data.utf8.count) * window
+        return try self.count {
+            try publisher.send(batch)
+            for subscriber in subscribers { try subscriber.read(length) }
+        }
+    }
+
+    private static func count(_ turn: () throws -> Void) throws -> counts {
         var before = counts()
         for round in 0..<(self.warmUp + self.publishes) {
             if round == self.warmUp { before = counts_now() }
-            try publisher.send(batch)
-            for subscriber in subscribers { try subscriber.read(length) }
+            try turn()
         }
         let after = counts_now()
         return counts(
@@ -89,12 +152,12 @@ internal import NIOCore
             reads: after.reads - before.reads, locks: after.locks - before.locks)
     }
 
-    /// For each turn what a fan-out to the smaller audience took, and for each delivery what the larger one took more.
-    private static func report(_ window: Int, _ few: counts, _ many: counts, deliveries: Int) {
-        func line(_ name: String, _ path: KeyPath<counts, UInt>) {
+    /// For each turn what the smaller of two loads took, and for each delivery or message what the larger one took more.
+    private static func report(_ name: String, _ unit: String, _ few: counts, _ many: counts, deliveries: Int) {
+        func line(_ what: String, _ path: KeyPath<counts, UInt>) {
             let more = Double(Int(many[keyPath: path]) - Int(few[keyPath: path]))
-            print("window-\(window).\(name).turn \(Double(few[keyPath: path]) / Double(self.publishes))")
-            print("window-\(window).\(name).delivery \(more / Double(deliveries))")
+            print("\(name).\(what).turn \(Double(few[keyPath: path]) / Double(self.publishes))")
+            print("\(name).\(what).\(unit) \(more / Double(deliveries))")
         }
         line("allocations", \.allocations)
         line("writes", \.writes)

@@ -1,6 +1,7 @@
 internal import CLinkspanFloor
 internal import CLinkspanMosquitto
 internal import Glibc
+internal import LinkspanBridgeKit
 
 /// PUBLISH in a bare loop over libmosquitto.
 struct MQTTSource: FlowSource {
@@ -8,24 +9,29 @@ struct MQTTSource: FlowSource {
     private let name: StaticString
     private let qos: Int32
     private let properties: MQTTProperties?
+    private var identities: Identities?
     private var queued = 0
     private var published = 0
 
     /// Most messages under way with QoS 1, as many as a bridge has by default.
     private static let window = 500
 
-    /// - Parameter carriesHeader: whether each message gets the properties that a bridge would give it.
-    init(port: UInt16, name: StaticString, qos: Int32, carriesHeader: Bool) throws {
+    /// - Parameters:
+    ///   - carriesHeader: whether each message gets the properties that a bridge would give it, always the same.
+    ///   - identities: the properties of each, for a receiver that looks at them.
+    init(port: UInt16, name: StaticString, qos: Int32, carriesHeader: Bool, identities: Identities? = nil) throws {
         self.client = try MosquittoClient(port: port, clientID: "bare-source")
         self.name = name
         self.qos = qos
         self.properties = carriesHeader ? MQTTProperties() : nil
+        self.identities = identities
     }
 
     var room: Int { self.qos == 0 ? 4096 : Self.window - (self.published - self.client.inbox.settled) }
 
     mutating func publish(_ payload: UnsafeRawBufferPointer) throws {
-        try self.client.publish(payload, to: self.name, qos: self.qos, properties: self.properties?.list)
+        let properties = (self.identities?.next()).map { MQTTProperties($0) } ?? self.properties
+        try self.client.publish(payload, to: self.name, qos: self.qos, properties: properties?.list)
         self.published += 1
         self.queued += 1
     }
@@ -55,11 +61,12 @@ struct MQTTSink: FlowSink {
 private final class MQTTProperties {
     private(set) var list: OpaquePointer?
 
-    init() {
+    init(_ header: EnvelopeHeader = Identities.example) {
         mosquitto_property_add_string(&self.list, Int32(MQTT_PROP_CONTENT_TYPE.rawValue), "application/json")
+        let origin = header.origin
         let pairs = [
-            ("ls-origin", "bench-a"), ("ls-epoch", "1795216176123"), ("ls-seq", "1234567"), ("ls-hops", "bench-a"),
-            ("ls-at", "1795216180456"),
+            ("ls-origin", origin.instance.string), ("ls-epoch", "\(origin.epoch)"), ("ls-seq", "\(origin.sequence)"),
+            ("ls-hops", origin.instance.string), ("ls-at", "\(header.acceptedAt)"),
         ]
         for (name, value) in pairs {
             mosquitto_property_add_string_pair(&self.list, Int32(MQTT_PROP_USER_PROPERTY.rawValue), name, value)

@@ -1,22 +1,33 @@
 internal import CLinkspanHiredis
 internal import Glibc
+internal import LinkspanBridgeKit
+internal import LinkspanCore
+internal import NIOCore
 
 /// PUBLISH in a bare loop over hiredis: append, flush, read the answers.
 struct RedisSource: FlowSource {
     private let context: RedisContext
     private let name: StaticString
     private var unanswered = 0
+    private var identities: Identities?
 
-    init(port: UInt16, name: StaticString) throws {
+    /// - Parameter identities: what makes envelopes of the payloads; nil sends them as they are.
+    init(port: UInt16, name: StaticString, identities: Identities? = nil) throws {
         self.name = name
+        self.identities = identities
         self.context = try RedisContext(port: port)
     }
 
     var room: Int { 4096 - self.unanswered }
 
     mutating func publish(_ payload: UnsafeRawBufferPointer) throws {
-        try self.context.append(["PUBLISH", self.name], payload)
         self.unanswered += 1
+        guard let header = self.identities?.next() else {
+            return try self.context.append(["PUBLISH", self.name], payload)
+        }
+        var envelope = ByteBuffer()
+        EnvelopeCodec.encode(header, data: ByteBuffer(bytes: payload), into: &envelope)
+        try envelope.withUnsafeReadableBytes { try self.context.append(["PUBLISH", self.name], $0) }
     }
 
     mutating func turn() throws {

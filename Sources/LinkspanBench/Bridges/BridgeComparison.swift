@@ -1,6 +1,3 @@
-internal import LinkspanBridgeKit
-internal import Synchronization
-
 /// Runs one row of bridges, its contenders in turns, around one broker.
 struct BridgeComparison: Sendable {
     let tools: Tools
@@ -11,9 +8,6 @@ struct BridgeComparison: Sendable {
 
     /// Messages between source and sink at most.
     private static let window = 2000
-
-    /// Longest wait for what is under way at the end; what comes later counts as lost.
-    private static let drainLimit = Duration.seconds(30)
 
     func run(_ row: BridgeRow) async -> RowOutcome {
         var outcome = row.emptyOutcome
@@ -96,26 +90,6 @@ struct BridgeComparison: Sendable {
         row.upstream == .amqp || row.way == .across ? [] : self.cores.besideBroker
     }
 
-    private struct FlowResult: Sendable {
-        var messagesPerSecond: Double
-        var latencyMedian: Double?
-        var latency99: Double?
-        var faults: Faults
-
-        /// Nil when nothing was delivered.
-        func value(_ measure: Measure) -> Double? {
-            switch measure {
-            case _ where self.messagesPerSecond == 0: nil
-            case .messagesPerSecond: self.messagesPerSecond
-            case .latencyMedianMicroseconds: self.latencyMedian.map { $0 / 1000 }
-            case .latency99Microseconds: self.latency99.map { $0 / 1000 }
-            case .serverMicrosecondsPerMessage, .serverMicrosecondsPerConnection, .bytesPerConnection,
-                .bytesPerSlowReader, .corePercent:
-                nil
-            }
-        }
-    }
-
     private func measure(
         _ row: BridgeRow, _ contender: String, _ broker: UInt16, _ instances: [RunningServer], _ pace: Flow.Pace
     ) async throws -> FlowResult {
@@ -124,77 +98,22 @@ struct BridgeComparison: Sendable {
         let sourceAt = isOurs && row.way != .ingress ? instances.first?.port : nil
         let sinkAt = isOurs && row.way != .egress ? instances.last?.port : nil
         let carriesHeader = contender == BridgeRow.bareWithHeader
-        let cores = self.flowCores(row)
-        async let sending: Void = LinkThread.run(name: "source") { _ in
-            Cores.pin(to: cores)
-            do {
-                try row.upstream.send(flow, broker: broker, instance: sourceAt, carriesHeader: carriesHeader)
-            } catch {
-                flow.fail(error)
-            }
-        }
-        async let receiving = LinkThread.run(name: "sink") { _ in
-            Cores.pin(to: cores)
-            do {
-                return try row.upstream.receive(flow, broker: broker, instance: sinkAt)
-            } catch {
-                flow.fail(error)
-                return (Faults(), Histogram())
-            }
-        }
-        let outcome: Result<Double, any Error>
-        do {
-            outcome = .success(try await self.conduct(flow))
-        } catch {
-            outcome = .failure(error)
-        }
-        flow.phase.store(.ended, ordering: .releasing)
-        try await sending
-        let (faults, latency) = try await receiving
-        try flow.checkFailure()
-        return FlowResult(
-            messagesPerSecond: try outcome.get(), latencyMedian: latency.percentile(0.5),
-            latency99: latency.percentile(0.99), faults: faults)
-    }
-
-    /// Takes a flow through its phases; returns messages per second.
-    private func conduct(_ flow: Flow) async throws -> Double {
-        try await self.wait(flow, .seconds(30), "the first message passes") { flow.isPrimed.load(ordering: .acquiring) }
-        // What primed is on its way still; another millisecond or two of it does no harm.
-        try await Task.sleep(for: .milliseconds(50))
-        flow.phase.store(.running, ordering: .releasing)
-        try await Task.sleep(for: .milliseconds(200))
-        let from = MonotonicClock.nanoseconds()
-        let before = flow.received.load(ordering: .acquiring)
-        flow.measuredFrom.store(from, ordering: .relaxed)
-        try await Task.sleep(for: self.measured)
-        let until = MonotonicClock.nanoseconds()
-        let after = flow.received.load(ordering: .acquiring)
-        flow.measuredUntil.store(until, ordering: .relaxed)
-        flow.phase.store(.draining, ordering: .releasing)
-        try await self.wait(flow, .seconds(30), "the source stops") { flow.hasStopped.load(ordering: .acquiring) }
-        let sent = flow.sent.load(ordering: .acquiring)
-        let deadline = MonotonicClock.nanoseconds() + Self.drainLimit.nanoseconds
-        while flow.received.load(ordering: .acquiring) < sent, MonotonicClock.nanoseconds() < deadline {
-            try await Task.sleep(for: .milliseconds(5))
-        }
-        try await Task.sleep(for: .milliseconds(20))
-        return Double(after - before) / (Double(until - from) / 1e9)
-    }
-
-    private func wait(_ flow: Flow, _ limit: Duration, _ what: String, _ isDone: () -> Bool) async throws {
-        let deadline = MonotonicClock.nanoseconds() + limit.nanoseconds
-        while !isDone() {
-            try flow.checkFailure()
-            guard MonotonicClock.nanoseconds() < deadline else { throw BenchError("gave up waiting until \(what)") }
-            try await Task.sleep(for: .milliseconds(5))
+        let run = FlowRun(measured: self.measured, cores: self.flowCores(row))
+        return try await run.run(flow) { flow in
+            try row.upstream.send(flow, broker: broker, instance: sourceAt, carriesHeader: carriesHeader)
+        } receive: { flow in
+            try row.upstream.receive(flow, broker: broker, instance: sinkAt)
         }
     }
 }
 
 extension Upstream {
     /// Sends through an instance, or straight to the broker.
-    fileprivate func send(_ flow: Flow, broker: UInt16, instance: UInt16?, carriesHeader: Bool) throws {
+    ///
+    /// - Parameter identities: what stands in the headers, for a receiver that looks at them.
+    func send(
+        _ flow: Flow, broker: UInt16, instance: UInt16?, carriesHeader: Bool, identities: Identities? = nil
+    ) throws {
         if let instance {
             var source = try SocketSource(port: instance)
             return try flow.send(from: &source)
@@ -202,11 +121,12 @@ extension Upstream {
         let name = self.name(isApart: flow.isApart)
         switch self {
         case .redis:
-            var source = try RedisSource(port: broker, name: name)
+            var source = try RedisSource(port: broker, name: name, identities: identities)
             try flow.send(from: &source)
         case .mqtt0, .mqtt1:
             var source = try MQTTSource(
-                port: broker, name: name, qos: self == .mqtt0 ? 0 : 1, carriesHeader: carriesHeader)
+                port: broker, name: name, qos: self == .mqtt0 ? 0 : 1, carriesHeader: carriesHeader,
+                identities: identities)
             try flow.send(from: &source)
         case .amqp:
             var source = try AMQPSource(port: broker, name: name, carriesHeader: carriesHeader)
@@ -215,7 +135,7 @@ extension Upstream {
     }
 
     /// Receives from an instance, or straight from the broker.
-    fileprivate func receive(_ flow: Flow, broker: UInt16, instance: UInt16?) throws -> (Faults, Histogram) {
+    func receive(_ flow: Flow, broker: UInt16, instance: UInt16?) throws -> (Faults, Histogram) {
         if let instance {
             var sink = try SocketSink(port: instance)
             return try flow.receive(into: &sink)

@@ -4,15 +4,24 @@ internal import Glibc
 struct SocketSource: FlowSource {
     private let socket: ClientSocket
     private var frames: [UInt8] = []
+    /// The last one; nil when it asks for no answers.
+    private var call: UInt64?
 
-    init(port: UInt16) throws {
+    /// - Parameter asksForAnswers: whether each publish is a call.
+    init(port: UInt16, asksForAnswers: Bool = false) throws {
         self.socket = try ClientSocket(port: port, role: .publisher)
+        self.call = asksForAnswers ? 1 : nil
     }
 
     var room: Int { 4096 }
 
     mutating func publish(_ payload: UnsafeRawBufferPointer) throws {
-        let text = Array(##"{"event":"#publish","data":{"channel":"c0","data":"##.utf8) + payload + Array("}}".utf8)
+        var tail = "}}"
+        if let call = self.call {
+            self.call = call + 1
+            tail = #"},"cid":\#(call + 1)}"#
+        }
+        let text = Array(##"{"event":"#publish","data":{"channel":"c0","data":"##.utf8) + payload + Array(tail.utf8)
         self.frames += ClientFrame.masked(text)
     }
 

@@ -45,7 +45,9 @@ enum Upstream: String, Sendable, CaseIterable {
     }
 
     /// Entries of `brokers` and `bridges`.
-    func settings(port: UInt16, direction: String) -> String {
+    ///
+    /// - Parameter rule: what the bridge has beside its broker and direction; nil for what the bare loop does, too.
+    func settings(port: UInt16, direction: String, rule: String? = nil) -> String {
         let (scheme, options) =
             switch self {
             case .redis: ("redis", "")
@@ -55,11 +57,12 @@ enum Upstream: String, Sendable, CaseIterable {
             }
         // The bare loop asks for confirms, and so does this promise.
         let guarantee = self == .amqp && direction == "out" ? "at_least_once" : "at_most_once"
+        let rest = rule ?? "guarantee: \(guarantee)"
         return """
             brokers:
               shared: { type: \(scheme), urls: [ "\(scheme)://127.0.0.1:\(port)" ]\(options) }
             bridges:
-              shared: { broker: shared, direction: \(direction), guarantee: \(guarantee) }
+              shared: { broker: shared, direction: \(direction)\(rest.isEmpty ? "" : ", \(rest)") }
 
             """
     }

@@ -82,20 +82,7 @@ struct CodecBenchmark {
         Array(##"{"event":"#publish","data":{"channel":"c17","data":"##.utf8) + self.payload(size) + Array("}}".utf8)
     }
 
-    /// The fastest of many batches: what disturbs a batch only ever adds to it.
-    ///
-    /// - Parameter body: adds to its argument what must not be optimised away.
     private func time(_ name: String, _ bytes: Int, _ body: (inout Int) -> Void) -> Line {
-        let batch = 1000
-        let end = MonotonicClock.nanoseconds() + self.span.nanoseconds
-        var best = UInt64.max
-        var keep = 0
-        repeat {
-            let start = MonotonicClock.nanoseconds()
-            for _ in 0..<batch { body(&keep) }
-            best = min(best, MonotonicClock.nanoseconds() - start)
-        } while MonotonicClock.nanoseconds() < end
-        precondition(keep > 0, "\(name) did nothing")
-        return Line(name: name, nanoseconds: Double(best) / Double(batch), bytes: bytes)
+        Line(name: name, nanoseconds: Stopwatch(span: self.span).nanoseconds(of: name, body), bytes: bytes)
     }
 }

@@ -68,10 +68,31 @@ struct CompareCommand: AsyncParsableCommand {
             Self.note("\(row.name): \(row.title)")
             outcomes.append(self.told(await bridges.run(row)))
         }
-        return BenchmarkReport(
+        let choices = ChoiceComparison(
+            tools: tools, cores: cores, rounds: rounds, measured: measured, note: { Self.note($0) })
+        for row in selection.choices where row.upstream.absence == nil {
+            Self.note("\(row.name): \(row.title)")
+            outcomes.append(self.told(await choices.run(row)))
+        }
+        var report = BenchmarkReport(
             machine: machine, versions: selection.versions(tools), absences: selection.absences, rounds: rounds,
             measured: measured, cores: cores, rows: outcomes)
+        if selection.ledger { self.addLedger(to: &report, tools) }
+        return report
     }
+
+    private func addLedger(to report: inout BenchmarkReport, _ tools: Tools) {
+        Self.note("\(Self.ledger): what identity, ledger, window and repair cost, piece by piece")
+        var benchmark = LedgerBenchmark(span: report.measured / 4)
+        if let folder = try? ScratchFolder() { benchmark.counting = (tools.bench, folder) }
+        let (costs, absence) = benchmark.run()
+        report.ledger = costs
+        if let absence { report.absences.append("instructions: \(absence)") }
+        if self.json != "-" { print(costs.text) }
+    }
+
+    /// The row of what has no server.
+    private static let ledger = "ledger"
 
     private func told(_ outcome: RowOutcome) -> RowOutcome {
         if self.json != "-" { print(BenchmarkReport.text(outcome)) }
@@ -81,13 +102,18 @@ struct CompareCommand: AsyncParsableCommand {
     private struct Selection {
         var rows: [Row]
         var bridges: [BridgeRow]
+        var choices: [ChoiceRow]
+        /// Whether the pieces are measured.
+        var ledger: Bool
 
         private var contenders: [Contender] {
             Contender.allCases.filter { contender in self.rows.contains { $0.contenders.contains(contender) } }
         }
 
         private var upstreams: [Upstream] {
-            Upstream.allCases.filter { upstream in self.bridges.contains { $0.upstream == upstream } }
+            Upstream.allCases.filter { upstream in
+                (self.bridges.map(\.upstream) + self.choices.map(\.upstream)).contains(upstream)
+            }
         }
 
         var absences: [String] {
@@ -110,20 +136,19 @@ struct CompareCommand: AsyncParsableCommand {
         var all = Row.all(isShort: self.short)
         if self.noPeers { for index in all.indices { all[index].contenders.removeAll(where: \.isPeer) } }
         guard let wanted = self.rows?.split(separator: ",").map(String.init) else {
-            return Selection(rows: all, bridges: BridgeRow.all)
+            return Selection(rows: all, bridges: BridgeRow.all, choices: ChoiceRow.all, ledger: true)
         }
-        let names = all.map(\.name) + BridgeRow.all.map(\.name)
+        let names = all.map(\.name) + BridgeRow.all.map(\.name) + ChoiceRow.all.map(\.name) + [Self.ledger]
         if let unknown = wanted.first(where: { !names.contains($0) }) {
             throw ValidationError("no row is called \(unknown); there are \(names.joined(separator: ", "))")
         }
         return Selection(
-            rows: all.filter { wanted.contains($0.name) }, bridges: BridgeRow.all.filter { wanted.contains($0.name) })
+            rows: all.filter { wanted.contains($0.name) }, bridges: BridgeRow.all.filter { wanted.contains($0.name) },
+            choices: ChoiceRow.all.filter { wanted.contains($0.name) }, ledger: wanted.contains(Self.ledger))
     }
 
     private func tools() throws -> Tools {
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink("/proc/self/exe", &buffer, buffer.count)
-        let bench = String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let bench = Tools.thisProgram
         let folder = bench.prefix(through: bench.lastIndex(of: "/") ?? bench.startIndex)
         let linkspan = self.linkspan ?? "\(folder)linkspan"
         guard ServerProcess.find(linkspan) != nil else {

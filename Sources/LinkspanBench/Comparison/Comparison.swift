@@ -19,8 +19,7 @@ struct Comparison: Sendable {
                 present = servers.map(\.contender)
             }
             for round in 0..<min(self.rounds, row.mostRounds) {
-                // Forwards and backwards in turns: whoever comes first has no lasting advantage.
-                for contender in round % 2 == 0 ? present : present.reversed() {
+                for contender in row.order(of: present, round: round) {
                     let running = servers.first { $0.contender == contender }
                     guard let server = running ?? self.start(contender, folder, &outcome) else { continue }
                     await self.run(row, server, &outcome)
@@ -101,6 +100,12 @@ struct Comparison: Sendable {
 }
 
 extension Row {
+    /// Forwards and backwards in turns: whoever comes first has no lasting advantage.
+    fileprivate func order(of present: [Contender], round: Int) -> [Contender] {
+        let order = round % 2 == 0 ? present : present.reversed()
+        return order + (self.wavers ? order.filter { $0 == self.reference || $0 == .linkspan } : [])
+    }
+
     /// Memory that an earlier run left in a server would hide what this one needs.
     fileprivate var needsFreshServers: Bool {
         switch self.scenario {

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// A server that takes part in a comparison.
 enum Contender: String, Sendable, CaseIterable {
     /// One send for each message and subscriber.
@@ -7,6 +9,8 @@ enum Contender: String, Sendable, CaseIterable {
     case linkspan
     /// With two event loops on two cores.
     case linkspanTwoLoops = "linkspan-2-loops"
+    /// With a bridge to a Redis on a core of its own, and all that proves what came: probes, ledger, windows, repair.
+    case linkspanBridged = "linkspan-bridged"
     case redis
     case nats
     case mosquitto
@@ -14,7 +18,7 @@ enum Contender: String, Sendable, CaseIterable {
 
     var dialect: Dialect {
         switch self {
-        case .floorEach, .floorBatch, .linkspan, .linkspanTwoLoops: .socketCluster
+        case .floorEach, .floorBatch, .linkspan, .linkspanTwoLoops, .linkspanBridged: .socketCluster
         case .mosquitto: .mqtt
         case .redis: .redis
         case .nats: .nats
@@ -31,6 +35,7 @@ enum Contender: String, Sendable, CaseIterable {
     var absence: String? {
         switch self {
         case .floorEach, .floorBatch, .linkspan, .linkspanTwoLoops: nil
+        case .linkspanBridged: Upstream.redis.absence
         case .redis: ServerProcess.find("redis-server") == nil ? "redis-server is not installed" : nil
         case .nats: ServerProcess.find("nats-server") == nil ? "nats-server is not installed" : nil
         case .mosquitto: ServerProcess.find("mosquitto") == nil ? "mosquitto is not installed" : nil
@@ -45,7 +50,7 @@ enum Contender: String, Sendable, CaseIterable {
     /// Name and version as the program tells them; nil for the floor.
     func version(_ tools: Tools) -> String? {
         switch self {
-        case .floorEach, .floorBatch, .linkspanTwoLoops: nil
+        case .floorEach, .floorBatch, .linkspanTwoLoops, .linkspanBridged: nil
         case .linkspan: Shell.firstLine([tools.linkspan, "version"]).map { "linkspan \($0)" }
         case .redis: Shell.firstLine(["redis-server", "--version"])
         case .nats: Shell.firstLine(["nats-server", "--version"])
@@ -59,6 +64,7 @@ enum Contender: String, Sendable, CaseIterable {
         let port = try Loopback.freePort()
         let log = folder.file("\(self.rawValue)-\(port).log")
         let process: ServerProcess
+        var broker: [ServerProcess] = []
         switch self {
         case .floorEach:
             process = try ServerProcess(
@@ -66,15 +72,21 @@ enum Contender: String, Sendable, CaseIterable {
         case .floorBatch:
             process = try ServerProcess(
                 [tools.bench, "floor", "--port", "\(port)", "--batch"], cores: cores.server, log: log)
-        case .linkspan, .linkspanTwoLoops:
-            let loops = self == .linkspan ? 1 : 2
+        case .linkspan, .linkspanTwoLoops, .linkspanBridged:
+            let loops = self == .linkspanTwoLoops ? 2 : 1
+            var bridges = ""
+            if self == .linkspanBridged {
+                let upstream = try Upstream.redis.start(folder, cores: cores)
+                broker = upstream.processes
+                bridges = Upstream.redis.settings(port: upstream.port, direction: "both", rule: "repair: {}")
+            }
             let settings = """
                 version: 1
                 instance: { id: bench }
                 server:
                   clients: { host: 127.0.0.1, port: \(port) }
                   event_loops: \(loops)
-
+                \(bridges)
                 """
             let file = try folder.write(settings, to: "linkspan-\(port).yaml")
             process = try ServerProcess(
@@ -110,7 +122,7 @@ enum Contender: String, Sendable, CaseIterable {
         if self == .linkspanTwoLoops, cores.server != cores.broker {
             Cores.pin(process.meter.threads(named: "NIO-ELT"), to: cores.server + cores.broker)
         }
-        return RunningServer(contender: self, process: process, port: port)
+        return RunningServer(contender: self, process: process, port: port, broker: broker)
     }
 
     private static func nchanSettings(_ port: UInt16, _ folder: ScratchFolder) -> String {
@@ -154,6 +166,8 @@ struct RunningServer: Sendable {
     var contender: Contender
     var process: ServerProcess
     var port: UInt16
+    /// What it needs and is not measured.
+    var broker: [ServerProcess] = []
 }
 
 /// The programs that a comparison starts.
@@ -161,4 +175,11 @@ struct Tools: Sendable {
     var linkspan: String
     /// This one, for the floor.
     var bench: String
+
+    /// Where the program is that runs this.
+    static var thisProgram: String {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/self/exe", &buffer, buffer.count)
+        return String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
 }

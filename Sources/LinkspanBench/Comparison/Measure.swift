@@ -31,11 +31,11 @@ enum Goal: Sendable, Equatable {
     case atLeastTimes(Double)
     case atMost(Double)
 
-    func isMet(value: Double, reference: Double?) -> Bool? {
+    func isMet(value: Double, ratio: Double?) -> Bool? {
         switch self {
         case .atMost(let limit): value <= limit
-        case .atMostTimes(let limit): reference.map { value <= limit * $0 }
-        case .atLeastTimes(let limit): reference.map { value >= limit * $0 }
+        case .atMostTimes(let limit): ratio.map { $0 <= limit }
+        case .atLeastTimes(let limit): ratio.map { $0 >= limit }
         }
     }
 

@@ -20,6 +20,8 @@ struct Row: Sendable {
     var measures: [(measure: Measure, goal: Goal?)]
     /// For rows that take long.
     var mostRounds = Int.max
+    /// Whether ours and the reference run twice in each round: from one run to the next the kernel costs both more or less than what sets them apart.
+    var wavers = false
 
     /// The rows between clients and one server.
     static func all(isShort: Bool) -> [Row] {
@@ -46,7 +48,7 @@ struct Row: Sendable {
                 scenario: .traffic { plan in
                     plan.channels = channels
                     plan.subscribersPerChannel = 10
-                }, reference: .floorEach, contenders: [.floorEach, .linkspan],
+                }, reference: .floorEach, contenders: [.floorEach, .linkspan, .linkspanBridged],
                 measures: [(.serverMicrosecondsPerMessage, .atMostTimes(1.3))]),
             Row(
                 name: "steady", title: "1 to 1,000 at 20 messages/s: 20,000 deliveries/s",
@@ -54,7 +56,7 @@ struct Row: Sendable {
                     plan.subscribersPerChannel = 1000
                     plan.pace = .perSecond(20)
                     plan.measured *= 2
-                }, reference: .floorEach, contenders: [.floorEach, .linkspan] + (isShort ? [] : peers),
+                }, reference: .floorEach, contenders: [.floorEach, .linkspan, .linkspanBridged] + (isShort ? [] : peers),
                 measures: [
                     (.latency99Microseconds, .atMostTimes(1.3)), (.serverMicrosecondsPerMessage, .atMostTimes(1.3)),
                 ]),
@@ -63,8 +65,8 @@ struct Row: Sendable {
                 scenario: .traffic { plan in
                     plan.pace = .perSecond(200)
                     plan.threads = 1
-                }, reference: .floorEach, contenders: [.floorEach, .linkspan] + peers,
-                measures: [(.latencyMedianMicroseconds, .atMostTimes(1.2))]),
+                }, reference: .floorEach, contenders: [.floorEach, .linkspan, .linkspanBridged] + peers,
+                measures: [(.latencyMedianMicroseconds, .atMostTimes(1.2))], wavers: true),
             Row.ingest(128), Row.ingest(1024),
             Row(
                 name: "acknowledged", title: "100 publishers without a subscriber, each publish acknowledged",
@@ -115,8 +117,8 @@ struct Row: Sendable {
             scenario: .traffic { plan in
                 plan.subscribersPerChannel = 1000
                 plan.pace = .window(window)
-            }, reference: floor, contenders: [floor, .linkspan] + Contender.peers,
-            measures: [(.serverMicrosecondsPerMessage, .atMostTimes(goal))])
+            }, reference: floor, contenders: [floor, .linkspan, .linkspanBridged] + Contender.peers,
+            measures: [(.serverMicrosecondsPerMessage, .atMostTimes(goal))], wavers: window > 1)
     }
 
     private static func ingest(_ size: Int) -> Row {

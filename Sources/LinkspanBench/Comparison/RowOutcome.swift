@@ -7,23 +7,29 @@ struct RowOutcome: Sendable {
     let measures: [(measure: Measure, goal: Goal?)]
     /// Whose goals these are.
     let ours: String
+    /// Whose runs have to come to their end; what becomes of others says nothing of us.
+    private let mustSucceed: Set<String>
     /// By contender, then measure: one value for each run.
     private(set) var values: [String: [[Double]]] = [:]
+    /// By contender: which run of all each of these was.
+    private var places: [String: [Int]] = [:]
+    private var runCount = 0
     private(set) var faults = Faults()
-    /// Of ours, the reference, or the whole row.
+    /// Of ours, the reference, or the whole row: of those that have to succeed.
     var failures: [String] = []
     /// Runs of peers without a result: they cost the peer that run, and say nothing of us.
     private(set) var peerFailures: [String] = []
 
     init(
         name: String, title: String, reference: String, ours: String, contenders: [String],
-        measures: [(measure: Measure, goal: Goal?)]
+        mustSucceed: Set<String>? = nil, measures: [(measure: Measure, goal: Goal?)]
     ) {
         self.name = name
         self.title = title
         self.reference = reference
         self.ours = ours
         self.contenders = contenders
+        self.mustSucceed = mustSucceed ?? [ours, reference]
         self.measures = measures
     }
 
@@ -31,7 +37,8 @@ struct RowOutcome: Sendable {
         let ours: Contender = row.contenders.contains(.linkspanTwoLoops) ? .linkspanTwoLoops : .linkspan
         self.init(
             name: row.name, title: row.title, reference: row.reference.rawValue, ours: ours.rawValue,
-            contenders: row.contenders.map(\.rawValue), measures: row.measures)
+            contenders: row.contenders.map(\.rawValue),
+            mustSucceed: Set(row.contenders.filter { !$0.isPeer }.map(\.rawValue)), measures: row.measures)
     }
 
     mutating func add(_ values: [Double?], _ faults: Faults, of contender: Contender) {
@@ -41,10 +48,12 @@ struct RowOutcome: Sendable {
     /// Takes in one run. One without a value for each measure has delivered nothing: that is a failure, and no figure.
     mutating func add(_ values: [Double?], _ faults: Faults, of contender: String) {
         self.faults += faults
+        self.runCount += 1
         let found = values.compactMap { $0 }
         guard found.count == self.measures.count else {
             return self.failed(contender, "nothing was delivered while it was measured")
         }
+        self.places[contender, default: []].append(self.runCount)
         for (index, value) in found.enumerated() {
             self.values[contender, default: self.measures.map { _ in [] }][index].append(value)
         }
@@ -52,7 +61,7 @@ struct RowOutcome: Sendable {
 
     mutating func failed(_ contender: String, _ reason: String) {
         let text = "\(contender): \(reason)"
-        if contender == self.ours || contender == self.reference {
+        if self.mustSucceed.contains(contender) {
             self.failures.append(text)
         } else {
             self.peerFailures.append(text)
@@ -66,18 +75,24 @@ struct RowOutcome: Sendable {
         self.values[contender].flatMap { LinkspanBench.median($0[index]) }
     }
 
-    /// To the reference; a ratio of medians.
+    /// To the reference: the median over the runs, each beside that run of the reference which stood next to it. What changes on the machine
+    /// within seconds is in both.
     func ratio(_ contender: String, _ index: Int) -> Double? {
-        guard let value = self.median(contender, index), let reference = self.median(self.reference, index),
-            reference > 0
+        guard let values = self.values[contender]?[index], let references = self.values[self.reference]?[index],
+            let places = self.places[contender], let referencePlaces = self.places[self.reference]
         else { return nil }
-        return value / reference
+        let ratios = zip(values, places).compactMap { value, place -> Double? in
+            let nearest = zip(references, referencePlaces).min { abs($0.1 - place) < abs($1.1 - place) }
+            return nearest.flatMap { $0.0 > 0 ? value / $0.0 : nil }
+        }
+        return LinkspanBench.median(ratios)
     }
 
-    /// Whether our goal is met; nil without goal or value, and when a run of ours or of the reference failed.
-    func isGoalMet(_ index: Int) -> Bool? {
-        guard self.failures.isEmpty, let goal = self.measures[index].goal, let value = self.median(self.ours, index)
+    /// Whether a goal is met, by ours unless somebody else is meant; nil without goal or value, and when a run that matters failed.
+    func isGoalMet(_ index: Int, by contender: String? = nil) -> Bool? {
+        guard self.failures.isEmpty, let goal = self.measures[index].goal,
+            let value = self.median(contender ?? self.ours, index)
         else { return nil }
-        return goal.isMet(value: value, reference: self.median(self.reference, index))
+        return goal.isMet(value: value, ratio: self.ratio(contender ?? self.ours, index))
     }
 }

@@ -11,6 +11,8 @@ struct BenchmarkReport: Sendable {
     var measured: Duration
     var cores: Cores
     var rows: [RowOutcome]
+    /// Empty when nobody asked for it.
+    var ledger: [LedgerCost] = []
 
     /// Whether every message of every run arrived once, whole and in order, and every run came to its end.
     var isClean: Bool { self.rows.allSatisfy(\.isClean) }
@@ -37,8 +39,8 @@ struct BenchmarkReport: Sendable {
         return lines.joined(separator: "\n")
     }
 
-    static func verdict(_ row: RowOutcome, _ index: Int) -> String? {
-        row.failures.isEmpty ? row.isGoalMet(index).map { $0 ? "met" : "missed" } : "failed"
+    static func verdict(_ row: RowOutcome, _ index: Int, by contender: String? = nil) -> String? {
+        row.failures.isEmpty ? row.isGoalMet(index, by: contender).map { $0 ? "met" : "missed" } : "failed"
     }
 
     // MARK: JSON
@@ -89,6 +91,14 @@ struct BenchmarkReport: Sendable {
         var rounds: Int
         var secondsPerRun: Double
         var rows: [Row]
+        var ledger: [Piece]
+
+        struct Piece: Encodable {
+            var name: String
+            var place: String
+            var nanoseconds: Double
+            var instructions: Double?
+        }
 
         init(_ report: BenchmarkReport) {
             self.processor = report.machine.processor
@@ -101,6 +111,9 @@ struct BenchmarkReport: Sendable {
             self.absences = report.absences
             self.rounds = report.rounds
             self.secondsPerRun = report.measured.seconds
+            self.ledger = report.ledger.map {
+                Piece(name: $0.name, place: $0.place.rawValue, nanoseconds: $0.nanoseconds, instructions: $0.instructions)
+            }
             self.rows = report.rows.map { row in
                 Row(
                     name: row.name, title: row.title, reference: row.reference,
