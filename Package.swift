@@ -146,8 +146,8 @@ let package = Package(
         .target(
             name: "LinkspanBench",
             dependencies: [
-                "LinkspanWire", "LinkspanCore", "LinkspanBridgeKit", "CLinkspanFloor",
-                "CLinkspanMosquitto", "CLinkspanHiredis", "CLinkspanRabbitMQ", nioCore, arguments,
+                "LinkspanServer", "LinkspanWire", "LinkspanCore", "LinkspanBridgeKit", "CLinkspanFloor",
+                "CLinkspanMosquitto", "CLinkspanHiredis", "CLinkspanRabbitMQ", nioCore, logging, arguments,
             ], swiftSettings: strict),
         .executableTarget(name: "linkspan-bench", dependencies: ["LinkspanBench"], swiftSettings: strict),
         .testTarget(

@@ -6,6 +6,7 @@ set -euo pipefail
 
 have_swift
 Scripts/install.sh run
+Scripts/install.sh only valgrind binutils || say "Counting no instructions without valgrind"
 for server in redis-server rabbitmq-server nats-server "nginx libnginx-mod-nchan"; do
     # shellcheck disable=SC2086  # several packages
     Scripts/install.sh only $server || say "Comparing without $server"

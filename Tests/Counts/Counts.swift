@@ -124,7 +124,9 @@ internal import NIOCore
                 for subscriber in subscribers { try subscriber.subscribe(channel) }
                 results.append(try self.count(publisher, subscribers, channel, window: window))
             }
-            self.report("window-\(window)", "delivery", results[0], results[1], deliveries: self.publishes * window * (many - few))
+            self.report(
+                "window-\(window)", "delivery", results[0], results[1],
+                deliveries: self.publishes * window * (many - few))
         }
     }
 

@@ -49,7 +49,8 @@ struct LedgerTests {
 
     private func report(rows: [RowOutcome], ledger: [LedgerCost]) -> BenchmarkReport {
         let machine = MachineFacts(
-            processor: "p", cores: 4, memoryGigabytes: 1, system: "s", kernel: "k", congestionControl: "c", busyCores: 0)
+            processor: "p", cores: 4, memoryGigabytes: 1, system: "s", kernel: "k", congestionControl: "c", busyCores: 0
+        )
         return BenchmarkReport(
             machine: machine, versions: [], absences: [], rounds: 1, measured: .seconds(1), cores: .all, rows: rows,
             ledger: ledger)

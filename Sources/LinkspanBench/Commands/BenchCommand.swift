@@ -21,6 +21,7 @@ struct BenchCommand: AsyncParsableCommand {
         abstract: "Measures a Linkspan server beside the least that can be done, and beside other servers.",
         subcommands: [
             CompareCommand.self, LoadCommand.self, FloorCommand.self, CodecCommand.self, LedgerCommand.self,
+            OutboundCommand.self,
         ],
         defaultSubcommand: CompareCommand.self)
 }

@@ -11,6 +11,8 @@ enum Contender: String, Sendable, CaseIterable {
     case linkspanTwoLoops = "linkspan-2-loops"
     /// With a bridge to a Redis on a core of its own, and all that proves what came: probes, ledger, windows, repair.
     case linkspanBridged = "linkspan-bridged"
+    /// A program whose outbound middleware is asked for each subscriber, and allows everything.
+    case linkspanOutbound = "linkspan-outbound"
     case redis
     case nats
     case mosquitto
@@ -18,7 +20,8 @@ enum Contender: String, Sendable, CaseIterable {
 
     var dialect: Dialect {
         switch self {
-        case .floorEach, .floorBatch, .linkspan, .linkspanTwoLoops, .linkspanBridged: .socketCluster
+        case .floorEach, .floorBatch, .linkspan, .linkspanTwoLoops, .linkspanBridged, .linkspanOutbound:
+            .socketCluster
         case .mosquitto: .mqtt
         case .redis: .redis
         case .nats: .nats
@@ -34,7 +37,7 @@ enum Contender: String, Sendable, CaseIterable {
     /// Why it cannot take part on this machine; nil when it can.
     var absence: String? {
         switch self {
-        case .floorEach, .floorBatch, .linkspan, .linkspanTwoLoops: nil
+        case .floorEach, .floorBatch, .linkspan, .linkspanTwoLoops, .linkspanOutbound: nil
         case .linkspanBridged: Upstream.redis.absence
         case .redis: ServerProcess.find("redis-server") == nil ? "redis-server is not installed" : nil
         case .nats: ServerProcess.find("nats-server") == nil ? "nats-server is not installed" : nil
@@ -50,7 +53,7 @@ enum Contender: String, Sendable, CaseIterable {
     /// Name and version as the program tells them; nil for the floor.
     func version(_ tools: Tools) -> String? {
         switch self {
-        case .floorEach, .floorBatch, .linkspanTwoLoops, .linkspanBridged: nil
+        case .floorEach, .floorBatch, .linkspanTwoLoops, .linkspanBridged, .linkspanOutbound: nil
         case .linkspan: Shell.firstLine([tools.linkspan, "version"]).map { "linkspan \($0)" }
         case .redis: Shell.firstLine(["redis-server", "--version"])
         case .nats: Shell.firstLine(["nats-server", "--version"])
@@ -93,6 +96,8 @@ enum Contender: String, Sendable, CaseIterable {
                 [tools.linkspan, "serve", "--config", file],
                 cores: loops == 1 ? cores.server : cores.server + cores.broker.filter { !cores.server.contains($0) },
                 log: log)
+        case .linkspanOutbound:
+            process = try ServerProcess([tools.bench, "outbound", "--port", "\(port)"], cores: cores.server, log: log)
         case .redis:
             process = try ServerProcess(
                 [

@@ -56,7 +56,8 @@ struct Row: Sendable {
                     plan.subscribersPerChannel = 1000
                     plan.pace = .perSecond(20)
                     plan.measured *= 2
-                }, reference: .floorEach, contenders: [.floorEach, .linkspan, .linkspanBridged] + (isShort ? [] : peers),
+                }, reference: .floorEach,
+                contenders: [.floorEach, .linkspan, .linkspanBridged] + (isShort ? [] : peers),
                 measures: [
                     (.latency99Microseconds, .atMostTimes(1.3)), (.serverMicrosecondsPerMessage, .atMostTimes(1.3)),
                 ]),
@@ -102,6 +103,11 @@ struct Row: Sendable {
                     plan.measured = isShort ? .seconds(2) : .seconds(6)
                 }, reference: .linkspan, contenders: [.linkspan],
                 measures: [(.bytesPerSlowReader, .atMost(1.5 * 1_048_576))], mostRounds: 3),
+            Row(
+                name: "outbound", title: "1 to 100, one message at a time, with middleware asked for each subscriber",
+                scenario: .traffic { plan in plan.subscribersPerChannel = 100 },
+                reference: .linkspan, contenders: [.linkspan, .linkspanOutbound],
+                measures: [(.serverMicrosecondsPerMessage, nil), (.messagesPerSecond, nil)], mostRounds: 3),
             Row(
                 name: "two-loops", title: "1 to 1,000, one message at a time, with two event loops on two cores",
                 scenario: .traffic { plan in plan.subscribersPerChannel = 1000 },

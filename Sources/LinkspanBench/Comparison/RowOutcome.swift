@@ -34,7 +34,7 @@ struct RowOutcome: Sendable {
     }
 
     init(_ row: Row) {
-        let ours: Contender = row.contenders.contains(.linkspanTwoLoops) ? .linkspanTwoLoops : .linkspan
+        let ours = row.contenders.first { $0 == .linkspanTwoLoops || $0 == .linkspanOutbound } ?? .linkspan
         self.init(
             name: row.name, title: row.title, reference: row.reference.rawValue, ours: ours.rawValue,
             contenders: row.contenders.map(\.rawValue),

@@ -51,7 +51,8 @@ struct BenchmarkPage {
             "| row | scenario | measure | reference | ours | ratio | goal | |",
             "| --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
-        for row in self.report.rows where row.reference != row.ours || row.measures.contains(where: { $0.goal != nil }) {
+        for row in self.report.rows where row.reference != row.ours || row.measures.contains(where: { $0.goal != nil })
+        {
             for index in row.measures.indices {
                 let ratio = row.reference == row.ours ? nil : row.ratio(row.ours, index)
                 let cells = [

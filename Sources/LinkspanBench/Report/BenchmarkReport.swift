@@ -112,7 +112,8 @@ struct BenchmarkReport: Sendable {
             self.rounds = report.rounds
             self.secondsPerRun = report.measured.seconds
             self.ledger = report.ledger.map {
-                Piece(name: $0.name, place: $0.place.rawValue, nanoseconds: $0.nanoseconds, instructions: $0.instructions)
+                Piece(
+                    name: $0.name, place: $0.place.rawValue, nanoseconds: $0.nanoseconds, instructions: $0.instructions)
             }
             self.rows = report.rows.map { row in
                 Row(

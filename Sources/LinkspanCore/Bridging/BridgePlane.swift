@@ -93,6 +93,10 @@ public protocol BridgePlane: Sendable {
     /// Takes over what one owner accepted for one bridge in one turn, in order.
     func offer(_ batch: [EgressOffer], to bridge: BridgeIndex)
 
+    /// The same for an owner that wakes the bridge itself: it runs what is added to `wakes`, soon and on any thread.
+    func offer(
+        _ batch: [EgressOffer], to bridge: BridgeIndex, wakes: inout ContiguousArray<@Sendable () -> Void>)
+
     /// The first local subscriber of `channel` came.
     func channelSubscribed(_ channel: ChannelName)
 
@@ -121,6 +125,12 @@ extension BridgePlane {
 }
 
 extension BridgePlane {
+    public func offer(
+        _ batch: [EgressOffer], to bridge: BridgeIndex, wakes: inout ContiguousArray<@Sendable () -> Void>
+    ) {
+        self.offer(batch, to: bridge)
+    }
+
     public var backPressure: BackPressure? { nil }
     public func blockers(of channel: ChannelName) -> UInt64 { 0 }
     public var hasReceipts: Bool { false }

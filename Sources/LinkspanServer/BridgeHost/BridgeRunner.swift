@@ -59,6 +59,15 @@ final class BridgeRunner: Sendable {
     /// Changes the egress state, then wakes the bridge if there is work that it waits for.
     @discardableResult
     func update<Result: Sendable>(_ body: (inout EgressState) -> Result) -> Result {
+        let (result, wake) = self.updateAsleep(body)
+        wake?()
+        return result
+    }
+
+    /// The same, but leaves it to the caller to wake the bridge.
+    private func updateAsleep<Result: Sendable>(
+        _ body: (inout EgressState) -> Result
+    ) -> (Result, (@Sendable () -> Void)?) {
         let (result, wake, storage, notices) = self.egress.withLock { state in
             let result = body(&state)
             // Under the lock, so that the last word is the latest.
@@ -66,18 +75,18 @@ final class BridgeRunner: Sendable {
             let storage = state.buffer.hasStorageWork ? state.storage : nil
             return (result, state.takeDueWake(), storage, state.buffer.takeNotices())
         }
-        wake?()
         storage?.raise()
         for notice in notices { notice.receipt.note(notice.outcome, at: self.plan.index) }
-        return result
+        return (result, wake)
     }
 
     // MARK: From the channel owners
 
-    func offer(_ batch: [EgressOffer]) {
+    /// - Returns: what wakes the bridge; nil when it need not be woken.
+    func offer(_ batch: [EgressOffer]) -> (@Sendable () -> Void)? {
         let now = self.clock.now()
         let hopLimit = self.plan.rule.maximumHops
-        self.update { state in
+        let (_, wake) = self.updateAsleep { state in
             for offer in batch {
                 if state.isStopped {
                     state.buffer.acceptAndDrop(.stopped, receipt: offer.receipt)
@@ -94,6 +103,7 @@ final class BridgeRunner: Sendable {
             }
         }
         self.remember(batch, at: now)
+        return wake
     }
 
     /// - Precondition: the rule selects `channel`. The same holds for ``channelUnsubscribed(_:)``.

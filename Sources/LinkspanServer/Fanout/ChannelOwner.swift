@@ -332,7 +332,7 @@ final class ChannelOwner {
             if let channel = self.channels[Int(number)] { self.deliver(channel, turn: turn) }
         }
         self.dirty.removeAll(keepingCapacity: true)
-        if !self.departures.isEmpty { self.sendDepartures() }
+        if !self.departures.isEmpty { self.sendDepartures(turn) }
         if self.gaps.hasNews { self.reportGaps() }
     }
 
@@ -366,7 +366,7 @@ final class ChannelOwner {
         if !isHere { self.pool.give(frames) }
     }
 
-    private func sendDepartures() {
+    private func sendDepartures(_ turn: Turn) {
         let bytes = self.departureBytes ?? ByteBuffer()
         self.departureBytes = nil
         var offers: [BridgeIndex: [EgressOffer]] = [:]
@@ -384,7 +384,7 @@ final class ChannelOwner {
             }
         }
         self.departures.removeAll(keepingCapacity: true)
-        for (bridge, batch) in offers { self.context.bridgePlane?.offer(batch, to: bridge) }
+        for (bridge, batch) in offers { self.context.bridgePlane?.offer(batch, to: bridge, wakes: &turn.wakes) }
     }
 
     // MARK: Channels

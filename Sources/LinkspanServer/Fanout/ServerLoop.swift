@@ -219,11 +219,18 @@ final class ServerLoop {
         self.owner.endTurn(self.turn)
         self.postDeliveries()
         self.stageLocal()
+        // A bridge may wake on this core: a few clients need not wait for that, nor the bridge for a thousand clients.
+        let isShort = self.shard.writeCount <= Self.shortTurn
+        if !isShort { self.turn.wakeBridges() }
         self.shard.endTurn()
+        if isShort { self.turn.wakeBridges() }
         for done in self.turn.takeFinished() { done.progress.ownerFinished(done.tally) }
         if !self.owner.gaps.awaited.isEmpty { self.scheduleGaps() }
         if !self.hasMarkTimer, !self.owner.gaps.unmarked.isEmpty { self.scheduleMarks() }
     }
+
+    /// Most writes that come before a wake-up; they take about as long as one.
+    private static let shortTurn = 8
 
     private func scheduleGaps() {
         guard let deadline = self.owner.gaps.nextDeadline else { return }

@@ -291,6 +291,9 @@ final class Shard {
 
     // MARK: The end of a turn
 
+    /// Connections that this turn has something for.
+    var writeCount: Int { self.touched.count }
+
     func endTurn() {
         if !self.joining.isEmpty { self.answerJoined() }
         // Writing may end a connection, and so gather a last answer for it or another one.

@@ -14,6 +14,8 @@ final class Turn {
         []
     /// For the shards of other loops, by loop.
     @exclusivity(unchecked) private(set) var remote: ContiguousArray<DeliveryBatch?>
+    /// Of bridges that were handed something.
+    @exclusivity(unchecked) var wakes: ContiguousArray<@Sendable () -> Void> = []
     private(set) var finished: [(progress: IngressProgress, tally: IngressTally)] = []
 
     init(loops: Int, now: NIODeadline, wallClock: UInt64) {
@@ -25,6 +27,11 @@ final class Turn {
     func begin(now: NIODeadline, wallClock: UInt64) {
         self.now = now
         self.wallClock = wallClock
+    }
+
+    func wakeBridges() {
+        for wake in self.wakes { wake() }
+        self.wakes.removeAll(keepingCapacity: true)
     }
 
     func deliverHere(_ channel: ShardChannel, _ frames: FrameBlock, frameCount: Int) {
