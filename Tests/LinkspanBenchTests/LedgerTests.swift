@@ -103,7 +103,7 @@ struct ChoiceComparisonTests {
     func `choices are measured on an instance each, and nothing is lost`(way: BridgeRow.Way) async throws {
         let comparison = ChoiceComparison(
             tools: Programs.tools, cores: Cores(server: [], broker: [], generator: []), rounds: 1,
-            measured: .seconds(1), note: { _ in })
+            measured: .seconds(3), note: { _ in })
         let row = ChoiceRow(
             name: "smoke", title: "Smoke", upstream: .redis, way: way,
             choices: [

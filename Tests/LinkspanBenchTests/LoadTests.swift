@@ -23,6 +23,7 @@ struct LoadTests {
         plan.pace = .perSecond(1000)
         plan.warmUp = .milliseconds(100)
         plan.measured = .milliseconds(100)
+        plan.patience = .seconds(60)
         return plan
     }
 
@@ -56,6 +57,7 @@ struct LoadTests {
                 plan.subscribersPerChannel = 2
                 plan.payloadSize = 1024
                 plan.pace = .perSecond(500)
+                plan.patience = .seconds(60)
                 plan.drainLimit = .seconds(60)
             },
             reference: .linkspan, contenders: [.linkspan], measures: [(.bytesPerSlowReader, nil)])
@@ -92,6 +94,7 @@ struct LoadTests {
                 plan.channels = 10
                 plan.subscribersPerChannel = 10
                 plan.pace = .window(4)
+                plan.patience = .seconds(60)
             }, reference: .floorEach, contenders: [.floorEach, .linkspan],
             measures: [(.serverMicrosecondsPerMessage, nil), (.messagesPerSecond, nil)])
         let outcome = await comparison.run(row)

@@ -80,8 +80,10 @@ struct LoadGenerator: Sendable {
             try await Task.sleep(for: self.plan.warmUp)
             let from = MonotonicClock.nanoseconds()
             self.run.measuredFrom.store(from, ordering: .relaxed)
-            before.withLock { $0 = self.sample(server) }
+            let first = self.sample(server)
+            before.withLock { $0 = first }
             try await Task.sleep(for: self.plan.measured)
+            try await self.awaitMessage(after: first)
             self.run.measuredUntil.store(MonotonicClock.nanoseconds(), ordering: .relaxed)
             after.withLock { $0 = self.sample(server) }
             self.enter(.draining)
@@ -132,6 +134,17 @@ struct LoadGenerator: Sendable {
         }
         // A repeated message would come after the last one.
         try await Task.sleep(for: .milliseconds(20))
+    }
+
+    /// Returns when something has come since `first`, or patience is at its end.
+    private func awaitMessage(after first: Sample) async throws {
+        let deadline = MonotonicClock.nanoseconds() + self.plan.patience.nanoseconds
+        while MonotonicClock.nanoseconds() < deadline {
+            let now = self.sample(nil)
+            guard now.delivered + now.acknowledged == first.delivered + first.acknowledged else { return }
+            try await Task.sleep(for: .milliseconds(5))
+            try self.run.checkFailure()
+        }
     }
 
     private func wait(_ what: String, _ isDone: () -> Bool) async throws {

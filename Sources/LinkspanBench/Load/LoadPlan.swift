@@ -29,6 +29,8 @@ struct LoadPlan: Sendable {
     /// Before what is measured.
     var warmUp = Duration.milliseconds(200)
     var measured = Duration.milliseconds(800)
+    /// How much longer the measured span may last until something has come; for machines that do other work.
+    var patience = Duration.zero
     /// Longest wait for what is under way at the end; what comes later counts as lost.
     var drainLimit = Duration.seconds(5)
     /// Connections under way at once, for each thread.
