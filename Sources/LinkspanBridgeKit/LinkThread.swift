@@ -39,6 +39,7 @@ public enum LinkThread {
             { argument in
                 let start = Unmanaged<ThreadStart>.fromOpaque(argument!).takeRetainedValue()
                 linkspan_name_thread(start.name)
+                ThreadSlice.shorten()
                 start.body()
                 return nil
             }, start.toOpaque())

@@ -4,8 +4,9 @@ internal import Synchronization
 extension Conversation {
     /// Reads one batch and hands it over.
     mutating func receive() throws(MosquittoError) {
+        let limit = self.ingressBatchLimit
         self.mayHaveArrivals = try self.handle.read { inbox in
-            inbox.arrivedCount >= Self.batchLimit || inbox.arrivedBytes >= Self.batchByteLimit
+            inbox.arrivedCount >= limit || inbox.arrivedBytes >= Self.batchByteLimit
         }
         self.handOverArrivals()
     }
@@ -41,6 +42,8 @@ struct BatchesUnderWay {
     mutating func handOver(_ arrivals: [IngressMessage], to link: BridgeLink, at now: ContinuousClock.Instant) {
         self.handedOver += 1
         self.times.append(now)
+        // Before this batch can be taken: should all earlier ones be taken unheard, this one still wakes us.
+        if self.isFull { self.taken.isAwaited.store(true, ordering: .releasing) }
         let taken = self.taken
         link.deliver(arrivals) { taken.add() }
     }
@@ -48,12 +51,15 @@ struct BatchesUnderWay {
     mutating func noteTaken() {
         let left = self.handedOver - self.taken.count.load(ordering: .acquiring)
         self.times.removeFirst(max(0, self.times.count - left))
+        if !self.isFull { self.taken.isAwaited.store(false, ordering: .relaxed) }
     }
 }
 
-/// Counts batches as the server takes them, on any thread, and wakes the conversation.
+/// Counts batches as the server takes them, on any thread, and wakes the conversation when it waits for that.
 private final class TakenBatches: Sendable {
     let count = Atomic<Int>(0)
+    /// While false, nobody is woken: a thread that reads on would be interrupted for each batch, to learn nothing.
+    let isAwaited = Atomic<Bool>(false)
     private let signal: WakeSignal
 
     init(signal: WakeSignal) {
@@ -61,7 +67,7 @@ private final class TakenBatches: Sendable {
     }
 
     func add() {
-        self.count.add(1, ordering: .releasing)
-        self.signal.raise()
+        self.count.add(1, ordering: .acquiringAndReleasing)
+        if self.isAwaited.load(ordering: .acquiring) { self.signal.raise() }
     }
 }

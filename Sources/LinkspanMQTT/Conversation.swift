@@ -44,8 +44,13 @@ struct Conversation: ~Copyable {
     static let answerLimit: Duration = .seconds(10)
     /// How long a good-bye may take.
     static let farewellLimit: Duration = .seconds(1)
-    /// Most messages of one turn, each way.
-    static let batchLimit = 256
+    /// Most messages that are queued before they are written, or read before they are handed over: what is behind waits for all of them, half a
+    /// millisecond at the pace of the library.
+    static let batchLimit = 32
+    /// The same of what has to be taken before the broker hears anything of us again: there a batch costs a round through the server.
+    static let keptBatchLimit = 256
+    /// Most batches that the server has not taken, unless the broker waits for each.
+    static let batchesUnderWayLimit = 16
     /// Most messages that the broker may have under way to us: several batches, so that it goes on sending while our thread waits for a core.
     static let ingressLimit = 1000
     /// Payload bytes of one turn, each way, from which on no further message is added.
@@ -90,7 +95,7 @@ struct Conversation: ~Copyable {
         self.now = .now
         self.keptAliveAt = self.now
         self.writableSince = self.now
-        self.batches = BatchesUnderWay(signal: signal, limit: plan.keepsSession ? 1 : 4)
+        self.batches = BatchesUnderWay(signal: signal, limit: plan.keepsSession ? 1 : Self.batchesUnderWayLimit)
         self.windowLimit = plan.qos == 0 ? plan.window : min(plan.window, max(1, answer.receiveMaximum ?? 65535))
         let keepalive = answer.keepalive.flatMap { $0 == 0 ? nil : min($0, Int(plan.keepalive)) } ?? Int(plan.keepalive)
         self.deafnessLimit = .seconds(keepalive) / 2
@@ -106,8 +111,8 @@ struct Conversation: ~Copyable {
             if ready.isSignalled {
                 signal.clear()
                 self.mayHaveWork = true
-                self.noteTaken()
             }
+            self.noteTaken()
             do throws(MosquittoError) {
                 try self.sendWork()
                 if self.mayRead, ready.isReadable || self.mayHaveArrivals { try self.receive() }
@@ -128,6 +133,8 @@ struct Conversation: ~Copyable {
 
     /// While acknowledgements are withheld nothing may be written: the library's queue has them already.
     var mayWrite: Bool { !(self.plan.keepsSession && self.batches.count > 0) }
+
+    var ingressBatchLimit: Int { self.plan.keepsSession ? Self.keptBatchLimit : Self.batchLimit }
 
     /// Reading on while acknowledgements are withheld would only add to them.
     var mayRead: Bool { !self.batches.isFull }

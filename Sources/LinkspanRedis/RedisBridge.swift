@@ -111,7 +111,8 @@ public struct RedisBridge: Bridge {
         let reviewing = Task { await review?.run() }
         defer { reviewing.cancel() }
         let session = try await eventLoop.submit {
-            NIOLoopBound(
+            ThreadSlice.shorten()
+            return NIOLoopBound(
                 LinkSession(
                     link: link, server: server, commandLogin: commandLogin, login: login, options: options,
                     eventLoop: eventLoop,
@@ -133,7 +134,8 @@ public struct RedisBridge: Bridge {
             return
         }
         let session = try await eventLoop.submit {
-            NIOLoopBound(
+            ThreadSlice.shorten()
+            return NIOLoopBound(
                 ShardSession(
                     link: link, asked: link.upstream, map: map, login: options.login(), options: options,
                     eventLoop: eventLoop), eventLoop: eventLoop)

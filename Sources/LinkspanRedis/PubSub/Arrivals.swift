@@ -47,7 +47,7 @@ final class Arrivals {
             batch.append(IngressMessage(name: one.name, payload: bytes.getSlice(at: one.start, length: one.length)!))
         }
         self.arrived.removeAll(keepingCapacity: true)
-        self.gate.deliver(batch) { [weak self, weak reader] in
+        self.gate.deliverUntracked(batch) { [weak self, weak reader] in
             guard let self, let reader, !self.arrived.isEmpty else { return }
             self.deliver(reader)
         }

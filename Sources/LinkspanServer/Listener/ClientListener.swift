@@ -1,3 +1,4 @@
+internal import LinkspanBridgeKit
 internal import LinkspanCore
 internal import LinkspanWire
 internal import NIOCore
@@ -52,6 +53,7 @@ final class ServerLoops: Sendable {
         var eventLoops: [any EventLoop] = []
         for (index, eventLoop) in Array(group.makeIterator()).enumerated() {
             let loop = try await eventLoop.submit {
+                ThreadSlice.shorten()
                 let loop = ServerLoop(context: context, index: index, eventLoop: eventLoop)
                 context.inboxes[index].attach(loop, on: eventLoop)
                 return NIOLoopBound(loop, eventLoop: eventLoop)
