@@ -156,6 +156,23 @@ private func settings(_ change: (inout RepairSettings) -> Void = { _ in }) -> Re
         #expect(answered > perWindow)
     }
 
+    @Test func `requests that name the same messages over and over are not looked at without end`() {
+        var memory = RepairMemory(settings: settings())
+        self.remember(&memory, 1...2000)
+        let wants = (0..<64).map { _ in
+            RepairRequest.Want(
+                channel: "news", instance: fra, epoch: 1, ranges: Array(repeating: 1...UInt64.max, count: 32))
+        }
+        #expect(self.ask(&memory, wants).count == 2000)
+        for number in 0..<15 { #expect(self.ask(&memory, wants, as: InstanceID("forged-\(number)")!) == []) }
+        self.remember(&memory, 2001...2001)
+        let denied = memory.deniedCount
+        #expect(self.ask(&memory, [want(2001...2001)], as: InstanceID("lon")!) == [])
+        #expect(memory.deniedCount == denied + 1)
+        let later = start + .milliseconds(10)
+        #expect(self.ask(&memory, [want(2001...2001)], as: InstanceID("lon")!, at: later) == ["news 2001 2001"])
+    }
+
     @Test func `a request that names the same messages without end is looked at for a bounded time`() {
         var memory = RepairMemory(settings: settings())
         self.remember(&memory, 1...2000)

@@ -26,13 +26,16 @@ public struct RepairMemory: Sendable {
     /// Most requesters that are known apart; past it the one that was silent longest is forgotten.
     public static let requesterLimit = 64
 
+    /// Remembered messages that all requests together make it look at in a second: a few bytes can name all of them, many times over.
+    public static let looksPerSecond = 1 << 20
+
     public private(set) var usedBytes = 0
 
     /// Messages that were sent again.
     public private(set) var answeredCount: UInt64 = 0
     /// Ranges that were asked for of which nothing is remembered, or no longer.
     public private(set) var unknownCount: UInt64 = 0
-    /// Ranges that were answered in part, because the requester or this answer had its share.
+    /// Ranges that were answered in part or not at all, because the requester, this answer or this second had its share.
     public private(set) var deniedCount: UInt64 = 0
 
     private let settings: RepairSettings
@@ -43,7 +46,8 @@ public struct RepairMemory: Sendable {
     /// The stream of each message, the oldest first.
     private var order = CircularBuffer<Int32>()
     private var last: (name: UpstreamName, instance: InstanceID, epoch: UInt64, index: Int)?
-    private var total: ByteBudget
+    private var total: Budget
+    private var looks = Budget(capacity: Self.looksPerSecond, window: .seconds(1))
     private var requesters: [InstanceID: Requester] = [:]
 
     private struct StreamKey: Hashable {
@@ -53,14 +57,14 @@ public struct RepairMemory: Sendable {
     }
 
     private struct Requester {
-        var budget: ByteBudget
+        var budget: Budget
         var lastHeard: NIODeadline
     }
 
     public init(settings: RepairSettings) {
         self.settings = settings
         self.window = TimeAmount(settings.window)
-        self.total = ByteBudget(capacity: 4 * settings.sizeBytes, window: TimeAmount(settings.window))
+        self.total = Budget(capacity: 4 * settings.sizeBytes, window: TimeAmount(settings.window))
     }
 
     public var count: Int { self.order.count }
@@ -140,7 +144,9 @@ public struct RepairMemory: Sendable {
         _ request: RepairRequest, byteLimit: Int, at now: NIODeadline, name: (ChannelName) -> String?
     ) -> [RepairedMessage] {
         self.expire(at: now)
-        var round = Round(requester: self.requester(request.requester, at: now), bytesLeft: byteLimit)
+        let looksLeft = self.looks.left(at: now, atMost: Round.lookLimit)
+        var round = Round(
+            requester: self.requester(request.requester, at: now), bytesLeft: byteLimit, looksLeft: looksLeft)
         for want in request.wants {
             let key = name(want.channel).map {
                 StreamKey(name: UpstreamName($0), instance: want.instance, epoch: want.epoch)
@@ -151,6 +157,7 @@ public struct RepairMemory: Sendable {
             }
             for range in want.ranges { self.answer(range, of: want.channel, index, at: now, &round) }
         }
+        self.looks.spend(looksLeft - round.looksLeft)
         self.requesters[request.requester] = round.requester
         self.answeredCount += UInt64(round.messages.count)
         return round.messages
@@ -159,11 +166,12 @@ public struct RepairMemory: Sendable {
     private mutating func answer(
         _ range: ClosedRange<UInt64>, of channel: ChannelName, _ index: Int, at now: NIODeadline, _ round: inout Round
     ) {
+        guard round.looksLeft > 0 else { return self.deniedCount += 1 }
         let positions = self.entries[index].positions(of: range)
         if positions.isEmpty { self.unknownCount += 1 }
         for position in positions {
+            guard round.looksLeft > 0 else { return self.deniedCount += 1 }
             round.looksLeft -= 1
-            guard round.looksLeft >= 0 else { return }
             let message = self.entries[index].messages[offset: position]
             if let answeredAt = message.answeredAt, answeredAt + self.settings.quiet > now { continue }
             let cost = message.data.readableBytes + Self.costPerMessage
@@ -183,8 +191,10 @@ public struct RepairMemory: Sendable {
         var requester: Requester
         var bytesLeft: Int
         /// A request may name the same messages again and again.
-        var looksLeft = 65_536
+        var looksLeft: Int
         var messages: [RepairedMessage] = []
+
+        static let lookLimit = 65_536
     }
 
     private mutating func requester(_ instance: InstanceID, at now: NIODeadline) -> Requester {
@@ -198,7 +208,7 @@ public struct RepairMemory: Sendable {
             self.requesters[silent.key] = nil
         }
         return Requester(
-            budget: ByteBudget(capacity: self.settings.sizeBytes, window: self.window), lastHeard: now)
+            budget: Budget(capacity: self.settings.sizeBytes, window: self.window), lastHeard: now)
     }
 }
 
@@ -264,8 +274,8 @@ private struct RepairStream: Sendable {
     }
 }
 
-/// Bytes that may be spent: `capacity` at first, and as much again in each `window`.
-struct ByteBudget: Sendable {
+/// What may be spent: `capacity` at first, and as much again in each `window`.
+struct Budget: Sendable {
     private let capacity: Double
     private let window: Double
     private var available: Double
@@ -277,16 +287,25 @@ struct ByteBudget: Sendable {
         self.available = Double(capacity)
     }
 
-    mutating func holds(_ bytes: Int, at now: NIODeadline) -> Bool {
+    mutating func holds(_ amount: Int, at now: NIODeadline) -> Bool {
+        self.refill(at: now)
+        return Double(amount) <= self.available
+    }
+
+    mutating func left(at now: NIODeadline, atMost limit: Int) -> Int {
+        self.refill(at: now)
+        return Int(min(max(self.available, 0), Double(limit)))
+    }
+
+    private mutating func refill(at now: NIODeadline) {
         if let refilledAt {
             let share = Double((now - refilledAt).nanoseconds) / self.window
             self.available = min(self.capacity, self.available + share * self.capacity)
         }
         self.refilledAt = now
-        return Double(bytes) <= self.available
     }
 
-    mutating func spend(_ bytes: Int) {
-        self.available -= Double(bytes)
+    mutating func spend(_ amount: Int) {
+        self.available -= Double(amount)
     }
 }
