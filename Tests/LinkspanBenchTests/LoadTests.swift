@@ -4,6 +4,17 @@ import Testing
 
 @testable import LinkspanBench
 
+/// Frames as clients write them.
+struct ClientFrameTests {
+    @Test(arguments: 0..<9) func `a piece is masked as the whole message is`(offset: Int) {
+        let text = (0..<61).map { UInt8($0) &* 37 }
+        let frame = ClientFrame.masked(text)
+        var piece = Array(text[offset...])
+        piece.withUnsafeMutableBytes { ClientFrame.mask($0.baseAddress!, $0.count, messageOffset: offset) }
+        #expect(piece == Array(frame[(ClientFrame.headerLength(text.count) + offset)...]))
+    }
+}
+
 /// The generator against the yardstick and the server, as processes.
 struct LoadTests {
     private func floor(_ faults: String...) throws -> (ServerProcess, UInt16, ScratchFolder) {

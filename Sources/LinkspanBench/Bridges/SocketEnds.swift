@@ -1,28 +1,54 @@
 internal import Glibc
 
 /// A SocketCluster client that publishes into channel c0, and says nothing else.
+///
+/// A frame costs it a copy and the mask, no more than the libraries of the brokers: what the generator takes is not the instance's.
 struct SocketSource: FlowSource {
+    private static let head = Array(##"{"event":"#publish","data":{"channel":"c0","data":"##.utf8)
+
     private let socket: ClientSocket
     private var frames: [UInt8] = []
-    /// The last one; nil when it asks for no answers.
+    /// A frame with a payload of zeros, for payloads of one size.
+    private var template: [UInt8] = []
+    private var payloadSize = 0
+    /// Where the text begins in `template`.
+    private var textOffset = 0
+    /// The next one; nil when it asks for no answers.
     private var call: UInt64?
 
     /// - Parameter asksForAnswers: whether each publish is a call.
     init(port: UInt16, asksForAnswers: Bool = false) throws {
         self.socket = try ClientSocket(port: port, role: .publisher)
-        self.call = asksForAnswers ? 1 : nil
+        self.call = asksForAnswers ? PublishTemplate.firstCall : nil
     }
 
     var room: Int { 4096 }
 
     mutating func publish(_ payload: UnsafeRawBufferPointer) throws {
-        var tail = "}}"
-        if let call = self.call {
-            self.call = call + 1
-            tail = #"},"cid":\#(call + 1)}"#
+        if payload.count != self.payloadSize { self.makeTemplate(payload.count) }
+        let start = self.frames.count
+        self.frames += self.template
+        let (end, call, textOffset) = (self.frames.count, self.call, self.textOffset)
+        self.frames.withUnsafeMutableBytes { bytes in
+            let text = bytes.baseAddress! + start + textOffset
+            let data = text + Self.head.count
+            data.copyMemory(from: payload.baseAddress!, byteCount: payload.count)
+            ClientFrame.mask(data, payload.count, messageOffset: Self.head.count)
+            if let call {
+                let digits = bytes.baseAddress! + end - 1 - PublishTemplate.callDigits
+                PublishTemplate.write(call: call, to: digits)
+                ClientFrame.mask(digits, PublishTemplate.callDigits, messageOffset: digits - text)
+            }
         }
-        let text = Array(##"{"event":"#publish","data":{"channel":"c0","data":"##.utf8) + payload + Array(tail.utf8)
-        self.frames += ClientFrame.masked(text)
+        if let call { self.call = call + 1 }
+    }
+
+    private mutating func makeTemplate(_ payloadSize: Int) {
+        self.payloadSize = payloadSize
+        let tail = self.call.map { #"},"cid":\#($0)}"# } ?? "}}"
+        let text = Self.head + [UInt8](repeating: 0, count: payloadSize) + Array(tail.utf8)
+        self.textOffset = ClientFrame.headerLength(text.count)
+        self.template = ClientFrame.masked(text)
     }
 
     mutating func turn() throws {
@@ -48,8 +74,9 @@ struct SocketSink: FlowSink {
 /// One connection of a client that waits for each step. Lives on one thread.
 final class ClientSocket {
     private let descriptor: Int32
-    private var unread: [UInt8] = []
-    private var buffer = [UInt8](repeating: 0, count: 1 << 18)
+    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 16)
+    /// Bytes at the start of `buffer` that were read and not handled yet.
+    private var unread = 0
 
     init(port: UInt16, role: Dialect.Role) throws {
         self.descriptor = try Loopback.connect(port: port)
@@ -61,6 +88,7 @@ final class ClientSocket {
 
     deinit {
         close(self.descriptor)
+        self.buffer.deallocate()
     }
 
     func send(_ bytes: [UInt8]) throws {
@@ -82,48 +110,48 @@ final class ClientSocket {
     /// Hands over the payloads that come within the time; answers pings.
     func receive(within milliseconds: Int32, _ body: (UnsafeRawBufferPointer) -> Void) throws {
         guard self.poll(Int16(POLLIN), milliseconds), try self.read() else { return }
-        while let message = try self.next() {
+        let bytes = UnsafeRawBufferPointer(rebasing: self.buffer[..<self.unread])
+        var used = 0
+        while let message = try IncomingMessage.first(
+            of: UnsafeRawBufferPointer(rebasing: bytes[used...]), in: .socketCluster)
+        {
+            used += message.length
             switch message.kind {
-            case .delivery: message.payload.withUnsafeBytes { body($0) }
+            case .delivery: body(message.body)
             case .ping: try self.send([0x81, 0x80, 0, 0, 0, 0])
             case .control: break
             }
         }
-        self.unread.removeFirst(self.used)
-        self.used = 0
-    }
-
-    private var used = 0
-
-    private func next() throws -> (kind: IncomingMessage.Kind, payload: ArraySlice<UInt8>)? {
-        try self.unread.withUnsafeBytes { bytes in
-            let rest = UnsafeRawBufferPointer(rebasing: bytes[self.used...])
-            guard let message = try IncomingMessage.first(of: rest, in: .socketCluster) else { return nil }
-            self.used += message.length
-            let start = message.body.baseAddress.map { $0 - bytes.baseAddress! } ?? 0
-            return (message.kind, self.unread[start..<start + message.body.count])
-        }
+        self.forget(used)
     }
 
     private func awaitAnswer(_ answer: Dialect.Step.Answer) throws {
         let deadline = MonotonicClock.nanoseconds() + 10_000_000_000
         while MonotonicClock.nanoseconds() < deadline {
             guard self.poll(Int16(POLLIN), 100), try self.read() else { continue }
+            let bytes = UnsafeRawBufferPointer(rebasing: self.buffer[..<self.unread])
             let isAnswered =
                 switch answer {
-                case .httpHead: self.unread.withUnsafeBytes { contains($0, "\r\n\r\n") }
-                case .control(let text): self.unread.withUnsafeBytes { contains($0, text) }
+                case .httpHead: contains(bytes, "\r\n\r\n")
+                case .control(let text): contains(bytes, text)
                 }
-            if isAnswered { return self.unread.removeAll(keepingCapacity: true) }
+            if isAnswered { return self.forget(self.unread) }
         }
         throw BenchError("the server does not answer")
     }
 
+    private func forget(_ count: Int) {
+        self.unread -= count
+        guard count > 0, self.unread > 0 else { return }
+        memmove(self.buffer.baseAddress!, self.buffer.baseAddress! + count, self.unread)
+    }
+
     private func read() throws -> Bool {
-        let count = recv(self.descriptor, &self.buffer, self.buffer.count, 0)
+        let room = self.buffer.count - self.unread
+        let count = recv(self.descriptor, self.buffer.baseAddress! + self.unread, room, 0)
         if count < 0, errno == EAGAIN || errno == EINTR { return false }
         guard count > 0 else { throw BenchError("the server closed a connection") }
-        self.unread += self.buffer[..<count]
+        self.unread += count
         return true
     }
 

@@ -83,6 +83,8 @@ enum Dialect: String, Sendable, CaseIterable {
 enum ClientFrame {
     /// Any key will do; it is not zero, so that a server does all of its work.
     private static let key: [UInt8] = [0x5A, 0x1F, 0xC3, 0x77]
+    /// The same, its first byte the lowest.
+    private static let keyWord: UInt32 = 0x77C3_1F5A
 
     static func masked(_ text: [UInt8]) -> [UInt8] {
         var frame: [UInt8] = [0x81]
@@ -102,11 +104,19 @@ enum ClientFrame {
     /// Masks in place what was written at an offset of the message.
     @inline(__always)
     static func mask(_ bytes: UnsafeMutableRawPointer, _ count: Int, messageOffset: Int) {
-        Self.key.withUnsafeBufferPointer { key in
-            for index in 0..<count {
-                let byte = bytes.load(fromByteOffset: index, as: UInt8.self)
-                bytes.storeBytes(of: byte ^ key[(messageOffset + index) & 3], toByteOffset: index, as: UInt8.self)
-            }
+        let key = UInt64(Self.keyWord) | UInt64(Self.keyWord) << 32
+        let turned = UInt64(messageOffset & 3) * 8
+        let word = turned == 0 ? key : key >> turned | key << (64 - turned)
+        var index = 0
+        while index + 8 <= count {
+            let bits = bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            bytes.storeBytes(of: bits ^ word.littleEndian, toByteOffset: index, as: UInt64.self)
+            index += 8
+        }
+        while index < count {
+            let byte = bytes.load(fromByteOffset: index, as: UInt8.self)
+            bytes.storeBytes(of: byte ^ Self.key[(messageOffset + index) & 3], toByteOffset: index, as: UInt8.self)
+            index += 1
         }
     }
 }
@@ -114,7 +124,7 @@ enum ClientFrame {
 /// A publish of one stream, written once; what differs from one to the next is patched into a copy.
 struct PublishTemplate: Sendable {
     /// Call IDs have this many digits, so that every publish has the same length; the first one is `firstCall`.
-    private static let callDigits = 10
+    static let callDigits = 10
     static let firstCall: UInt64 = 1_000_000_000
 
     private(set) var bytes: [UInt8]
@@ -181,15 +191,20 @@ struct PublishTemplate: Sendable {
                 payload + Stamp.start, Stamp.letters, messageOffset: self.payloadOffset + Stamp.start - maskedFrom)
         }
         if let callOffset = self.callOffset {
-            var number = Self.firstCall + sequence
-            for index in stride(from: Self.callDigits - 1, through: 0, by: -1) {
-                (to + callOffset).storeBytes(
-                    of: UInt8(ascii: "0") + UInt8(number % 10), toByteOffset: index, as: UInt8.self)
-                number /= 10
-            }
+            Self.write(call: Self.firstCall + sequence, to: to + callOffset)
             if let maskedFrom = self.maskedFrom {
                 ClientFrame.mask(to + callOffset, Self.callDigits, messageOffset: callOffset - maskedFrom)
             }
+        }
+    }
+
+    /// Writes the digits of a call ID.
+    @inline(__always)
+    static func write(call: UInt64, to: UnsafeMutableRawPointer) {
+        var number = call
+        for index in stride(from: Self.callDigits - 1, through: 0, by: -1) {
+            to.storeBytes(of: UInt8(ascii: "0") + UInt8(number % 10), toByteOffset: index, as: UInt8.self)
+            number /= 10
         }
     }
 }

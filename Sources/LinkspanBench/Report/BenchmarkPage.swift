@@ -116,6 +116,9 @@ struct BenchmarkPage {
           arrived at subscribers within the measured span, or by the publishes where there are no subscribers.
         - Latency counts from when a message was due to when it was read. At a fixed rate the due times are laid down in advance, so a server
           that pauses is charged for every message that was due meanwhile.
+        - The rows `across` send at half of what one instance passes to the broker, or of what two pass from client to client where that is less; both
+          are measured first, on the same cores, and the bare pair sends at that rate, too. They are measured twice as long as other rows, two seconds at
+          most. Source and sink are one thread each for everybody, paced alike, and nothing is kept on a core: broker, instances and both ends share all.
         - "Under way" bounds the messages of a stream that not every subscriber has yet. One at a time shows what a single send costs; more show
           what joining them saves.
         - A ratio is the median over the runs, each beside that run of the row's reference which stood next to it: what changes on the machine within
