@@ -1,23 +1,28 @@
 internal import CLinkspanRabbitMQ
 internal import Glibc
 
-/// basic.publish with confirms in a bare loop over librabbitmq.
+/// basic.publish in a bare loop over librabbitmq.
 struct AMQPSource: FlowSource {
     private let client: RabbitClient
+    private let isConfirming: Bool
     private var published: UInt64 = 0
     private var confirmed: UInt64 = 0
 
     /// Most publishes without a confirm, as many as a bridge has by default.
     private static let window: UInt64 = 1000
 
-    /// - Parameter carriesHeader: whether each message gets the properties that a bridge would give it.
-    init(port: UInt16, name: StaticString, carriesHeader: Bool) throws {
+    /// - Parameters:
+    ///   - carriesHeader: whether each message gets the properties that a bridge would give it.
+    ///   - isConfirming: whether messages are persistent and confirmed, as a bridge with `at_least_once` sends them, or neither.
+    init(port: UInt16, name: StaticString, carriesHeader: Bool, isConfirming: Bool) throws {
         self.client = try RabbitClient(port: port, key: name)
+        self.client.isPersistent = isConfirming
+        self.isConfirming = isConfirming
         self.client.headers = carriesHeader ? RabbitHeaders() : nil
-        try self.client.selectConfirms()
+        if isConfirming { try self.client.selectConfirms() }
     }
 
-    var room: Int { Int(Self.window - (self.published - self.confirmed)) }
+    var room: Int { self.isConfirming ? Int(Self.window - (self.published - self.confirmed)) : 4096 }
 
     mutating func publish(_ payload: UnsafeRawBufferPointer) throws {
         try self.client.publish(payload)
@@ -93,6 +98,7 @@ private final class RabbitClient {
     private static let exchange: StaticString = "linkspan"
     private let key: StaticString
     var headers: RabbitHeaders?
+    var isPersistent = true
     private var body: [UInt8] = []
     private var left: UInt64 = 0
 
@@ -135,7 +141,7 @@ private final class RabbitClient {
     func publish(_ payload: UnsafeRawBufferPointer) throws {
         var properties = amqp_basic_properties_t()
         properties._flags = UInt32(AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_CONTENT_TYPE_FLAG)
-        properties.delivery_mode = 2
+        properties.delivery_mode = self.isPersistent ? 2 : 1
         properties.content_type = Self.bytes("application/json")
         self.headers?.write(into: &properties)
         let body = amqp_bytes_t(len: payload.count, bytes: UnsafeMutableRawPointer(mutating: payload.baseAddress))

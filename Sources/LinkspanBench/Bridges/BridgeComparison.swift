@@ -120,7 +120,9 @@ struct BridgeComparison: Sendable {
         let carriesHeader = contender == BridgeRow.bareWithHeader
         let run = FlowRun(measured: measured, cores: self.flowCores(row))
         return try await run.run(flow) { flow in
-            try row.upstream.send(flow, broker: broker, instance: ports.source, carriesHeader: carriesHeader)
+            try row.upstream.send(
+                flow, broker: broker, instance: ports.source, carriesHeader: carriesHeader,
+                isConfirming: row.way != .across)
         } receive: { flow in
             try row.upstream.receive(flow, broker: broker, instance: ports.sink)
         }
@@ -130,9 +132,12 @@ struct BridgeComparison: Sendable {
 extension Upstream {
     /// Sends through an instance, or straight to the broker.
     ///
-    /// - Parameter identities: what stands in the headers, for a receiver that looks at them.
+    /// - Parameters:
+    ///   - isConfirming: whether RabbitMQ confirms what is sent straight to it; instances say so in their settings.
+    ///   - identities: what stands in the headers, for a receiver that looks at them.
     func send(
-        _ flow: Flow, broker: UInt16, instance: UInt16?, carriesHeader: Bool, identities: Identities? = nil
+        _ flow: Flow, broker: UInt16, instance: UInt16?, carriesHeader: Bool, isConfirming: Bool = true,
+        identities: Identities? = nil
     ) throws {
         if let instance {
             var source = try SocketSource(port: instance)
@@ -149,7 +154,8 @@ extension Upstream {
                 identities: identities)
             try flow.send(from: &source)
         case .amqp:
-            var source = try AMQPSource(port: broker, name: name, carriesHeader: carriesHeader)
+            var source = try AMQPSource(
+                port: broker, name: name, carriesHeader: carriesHeader, isConfirming: isConfirming)
             try flow.send(from: &source)
         }
     }
