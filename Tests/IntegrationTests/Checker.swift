@@ -13,6 +13,8 @@ final class Checker: Sendable {
         var disordered: Int
         /// Channels whose end mark did not come.
         var unfinished: Int
+        /// Why the connection had ended; null if it stood.
+        var closure: JSON = .null
         var examples: JSON = .null
 
         static func complete(_ count: Int) -> Report {
@@ -21,7 +23,7 @@ final class Checker: Sendable {
 
         var description: String {
             "received \(self.received), missing \(self.missing), doubled \(self.doubled), disordered \(self.disordered), "
-                + "unfinished \(self.unfinished), such as \(self.examples)"
+                + "unfinished \(self.unfinished), such as \(self.examples), closure \(self.closure)"
         }
     }
 
@@ -91,7 +93,7 @@ final class Checker: Sendable {
         return Report(
             received: event["received"].int ?? -1, missing: event["missing"].int ?? -1,
             doubled: event["doubled"].int ?? -1, disordered: event["disordered"].int ?? -1,
-            unfinished: event["unfinished"].int ?? -1, examples: event["examples"])
+            unfinished: event["unfinished"].int ?? -1, closure: event["closure"], examples: event["examples"])
     }
 
     /// The data of the next message in a channel.

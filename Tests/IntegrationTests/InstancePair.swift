@@ -13,11 +13,21 @@ struct InstancePair {
             retry: { initial: 100ms, max: 1s }
         """
 
-    /// - Parameter isPatient: whether the links must hold however busy the machine is.
-    init(over upstream: any Upstream, server: String = "", isPatient: Bool = false) async throws {
+    /// A probe waits behind what was published before it, a client's answer to a ping behind what it has yet to read: both may take long on a
+    /// busy machine, and neither means that somebody is gone.
+    private static let patientBridges = Self.bridges + "\n    probe: { deadline: 5m }"
+    private static let patientServer = """
+          timing: { ping_timeout: 5m }
+          limits: { outbound: 64MiB }
+        """
+
+    /// - Parameter isPatient: whether links and clients must hold however busy the machine is.
+    init(over upstream: any Upstream, isPatient: Bool = false) async throws {
         let brokers = isPatient ? upstream.patientConfiguration(named: "up") : upstream.configuration
-        async let one = EmbeddedInstance("one", brokers: brokers, bridges: Self.bridges, server: server)
-        async let two = Instance("two", brokers: brokers, bridges: Self.bridges, server: server)
+        let bridges = isPatient ? Self.patientBridges : Self.bridges
+        let server = isPatient ? Self.patientServer : ""
+        async let one = EmbeddedInstance("one", brokers: brokers, bridges: bridges, server: server)
+        async let two = Instance("two", brokers: brokers, bridges: bridges, server: server)
         (self.one, self.two) = (try await one, try await two)
     }
 

@@ -1,3 +1,4 @@
+internal import LinkspanServer
 internal import TestSupport
 internal import Testing
 
@@ -31,6 +32,10 @@ struct SharingTests {
                 let report = try await checker.collect(client, labels: ["one", "two"], channels: channels, each: 200)
                 #expect(report == .complete(20_000), "client \(client)")
             }
+            // One conversation from first to last: at_most_once promises nothing across two.
+            let two = try await pair.two.bridge()
+            #expect(pair.one.bridge.connects == 1, "\(pair.one.bridge)")
+            #expect(two["connects"] == 1, "\(two)")
             try await pair.stop()
         }
     }

@@ -131,6 +131,8 @@ class Client:
             ).encode()
         )
         self.buffer = b""
+        self.place = 0  # where in the buffer the next frame begins
+        self.closure = None
         while b"\r\n\r\n" not in self.buffer:
             data = self.socket.recv(65536)
             if not data:
@@ -199,19 +201,20 @@ class Client:
         return first & 0x0F, self.take(size)
 
     def take(self, size):
-        while len(self.buffer) < size:
+        while len(self.buffer) - self.place < size:
             data = self.socket.recv(1 << 20)
             if not data:
                 raise OSError("end of stream")
-            self.buffer += data
-        taken, self.buffer = self.buffer[:size], self.buffer[size:]
-        return taken
+            self.buffer, self.place = self.buffer[self.place :] + data, 0
+        self.place += size
+        return self.buffer[self.place - size : self.place]
 
     def lost(self, reason, code=1006):
         with self.state:
             if not self.is_open:
                 return
             self.is_open = False
+            self.closure = f"{code} {reason}"
             self.state.notify_all()
         tell(client=self.name, event="closed", code=code, reason=reason)
         self.socket.close()
@@ -367,7 +370,8 @@ class Client:
                     report["unfinished"] += 1
                 if len(found) < each and len(examples) < 3:
                     examples.append([key[0], key[1], sorted(set(range(each)) - found)[:5]])
-        tell(client=self.name, event="collected", examples=examples, **report)
+            closure = self.closure
+        tell(client=self.name, event="collected", examples=examples, closure=closure, **report)
 
 
 def main():
