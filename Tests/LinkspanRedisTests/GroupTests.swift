@@ -23,6 +23,16 @@ import Testing
         memory.handedOut(upTo: self.id(5))
         #expect(memory.last == self.id(7))
     }
+
+    @Test func `what came again while it was under way is acknowledged once more after the host took it`() {
+        let memory = GroupMemory()
+        memory.handedOver([self.id(1), self.id(2)])
+        #expect(memory.judge(self.id(1)) == .underWay)
+        #expect(memory.takeOverdue() == [])
+        memory.taken([self.id(1), self.id(2)])
+        #expect(memory.takeOverdue() == [self.id(1)])
+        #expect(memory.takeOverdue() == [])
+    }
 }
 
 /// `consume: one_of` over a real Redis.
@@ -193,12 +203,15 @@ struct GroupServerTests {
         try await Self.publish(["3"], server)
         try await second.conversation.wait(for: "the third", atMost: .seconds(60)) { !$0.received.isEmpty }
         #expect(second.received == ["3"])
-        // Taken only now, after its connection is gone: the next one acknowledges it.
+        // Taken only now, after its connection is gone: the one that stands acknowledges it, and leaves it to nobody else.
         first.conversation.releaseDeliveries()
+        try await Self.settled(server)
         await second.leave()
         let third = try await second.again()
+        try await Self.publish(["4"], server)
+        try await third.conversation.wait(for: "the fourth", atMost: .seconds(60)) { !$0.received.isEmpty }
+        #expect(third.received == ["4"])
         try await Self.settled(server)
-        #expect(third.received == [])
         await third.leave()
     }
 

@@ -159,6 +159,7 @@ final class GroupRole: IngressRole {
 
     private func readOn() {
         guard self.whenReady == nil, self.expected.isEmpty, !self.gate.isClosed, !self.interest.isEmpty else { return }
+        self.acknowledge(self.memory.takeOverdue())
         let now = NIODeadline.now()
         var commands = Commands()
         let (stream, group) = (self.options.stream, self.group)

@@ -53,6 +53,9 @@ final class GroupMemory: Sendable {
 
     private struct State {
         var underWay: Set<EntryID> = []
+        /// Of those under way, what Redis handed out again.
+        var repeated: Set<EntryID> = []
+        var overdue: [EntryID] = []
         var taken: Set<EntryID> = []
         var order: CircularBuffer<EntryID> = []
         var last: EntryID?
@@ -73,7 +76,10 @@ final class GroupMemory: Sendable {
 
     func judge(_ id: EntryID) -> Verdict {
         self.state.withLock { state in
-            if state.underWay.contains(id) { return .underWay }
+            if state.underWay.contains(id) {
+                state.repeated.insert(id)
+                return .underWay
+            }
             return state.taken.contains(id) ? .taken : .new
         }
     }
@@ -90,10 +96,20 @@ final class GroupMemory: Sendable {
         self.state.withLock { state in
             for id in ids {
                 state.underWay.remove(id)
+                if state.repeated.remove(id) != nil { state.overdue.append(id) }
                 guard state.taken.insert(id).inserted else { continue }
                 state.order.append(id)
                 if state.order.count > Self.limit { state.taken.remove(state.order.removeFirst()) }
             }
+        }
+    }
+
+    /// What the host took since the last call after Redis had handed it out again: the connection by which it first came is gone, so
+    /// whoever has one now acknowledges it.
+    func takeOverdue() -> [EntryID] {
+        self.state.withLock { state in
+            defer { state.overdue.removeAll() }
+            return state.overdue
         }
     }
 
