@@ -148,7 +148,7 @@ import Testing
             doubtful.link.connected(UpstreamFacts())
             let proven = try await host.connected()
             host.offer(.test("1"), .test("2", sequence: 2))
-            host.host.offer([.test("1"), .test("2", sequence: 2)], to: BridgeIndex(1))
+            host.host.offer([.test("1"), .test("2", sequence: 2)], to: BridgeIndex(1))?()
             _ = doubtful.link.takeWork(upTo: 10)
             let probes = proven.link.takeWork(upTo: 10).egress.filter { $0.name == "sc/$linkspan/probe" }
             await proven.link.deliver(probes.map { self.message($0.name, $0.payload, $0.header) })

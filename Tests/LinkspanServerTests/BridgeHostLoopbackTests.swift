@@ -38,7 +38,7 @@ import Testing
                             name: route.name, data: ByteBuffer(string: text), header: .test(self.id, sequence: sequence)
                         )
                     ],
-                    to: route.bridge)
+                    to: route.bridge)?()
             }
         }
 

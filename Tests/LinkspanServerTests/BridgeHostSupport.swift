@@ -297,7 +297,7 @@ struct HostUnderTest {
     }
 
     func offer(_ offers: EgressOffer...) {
-        self.host.offer(offers, to: BridgeIndex(0))
+        self.host.offer(offers, to: BridgeIndex(0))?()
     }
 }
 

@@ -29,13 +29,14 @@ import Testing
             return channel.string.hasPrefix("local/") ? [] : self.routes
         }
 
-        func offer(_ batch: [EgressOffer], to bridge: BridgeIndex) {
+        func offer(_ batch: [EgressOffer], to bridge: BridgeIndex) -> (@Sendable () -> Void)? {
             for offer in batch {
                 self.offers.append(
                     Offer(
                         bridge: bridge.value, name: offer.name, data: String(buffer: offer.data),
                         origin: offer.header.origin, hops: offer.header.hops.map(\.string)))
             }
+            return nil
         }
 
         func channelSubscribed(_ channel: ChannelName) { self.occupancy.append("+\(channel)") }

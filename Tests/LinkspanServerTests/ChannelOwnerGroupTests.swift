@@ -30,8 +30,9 @@ import Testing
             bridge.value == 1 ? GapTerms(isShared: true) : GapTerms(hold: self.hold, listensAlways: true)
         }
 
-        func offer(_ batch: [EgressOffer], to bridge: BridgeIndex) {
+        func offer(_ batch: [EgressOffer], to bridge: BridgeIndex) -> (@Sendable () -> Void)? {
             for offer in batch { self.offers.append(offer) }
+            return nil
         }
 
         func noteGaps(_ events: [GapEvent], of bridge: BridgeIndex) {

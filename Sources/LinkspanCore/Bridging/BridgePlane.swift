@@ -91,11 +91,9 @@ public protocol BridgePlane: Sendable {
     func egressRoutes(for channel: ChannelName) -> [EgressRoute]
 
     /// Takes over what one owner accepted for one bridge in one turn, in order.
-    func offer(_ batch: [EgressOffer], to bridge: BridgeIndex)
-
-    /// The same for an owner that wakes the bridge itself: it runs what is added to `wakes`, soon and on any thread.
-    func offer(
-        _ batch: [EgressOffer], to bridge: BridgeIndex, wakes: inout ContiguousArray<@Sendable () -> Void>)
+    ///
+    /// - Returns: what wakes the bridge, for the owner to run soon, on any thread; nil when it need not be woken.
+    func offer(_ batch: [EgressOffer], to bridge: BridgeIndex) -> (@Sendable () -> Void)?
 
     /// The first local subscriber of `channel` came.
     func channelSubscribed(_ channel: ChannelName)
@@ -125,12 +123,6 @@ extension BridgePlane {
 }
 
 extension BridgePlane {
-    public func offer(
-        _ batch: [EgressOffer], to bridge: BridgeIndex, wakes: inout ContiguousArray<@Sendable () -> Void>
-    ) {
-        self.offer(batch, to: bridge)
-    }
-
     public var backPressure: BackPressure? { nil }
     public func blockers(of channel: ChannelName) -> UInt64 { 0 }
     public var hasReceipts: Bool { false }

@@ -102,14 +102,8 @@ public final class BridgeHost: BridgePlane, Service {
         }
     }
 
-    public func offer(_ batch: [EgressOffer], to bridge: BridgeIndex) {
-        self.runners[bridge.value].offer(batch)?()
-    }
-
-    public func offer(
-        _ batch: [EgressOffer], to bridge: BridgeIndex, wakes: inout ContiguousArray<@Sendable () -> Void>
-    ) {
-        if let wake = self.runners[bridge.value].offer(batch) { wakes.append(wake) }
+    public func offer(_ batch: [EgressOffer], to bridge: BridgeIndex) -> (@Sendable () -> Void)? {
+        self.runners[bridge.value].offer(batch)
     }
 
     public func channelSubscribed(_ channel: ChannelName) {

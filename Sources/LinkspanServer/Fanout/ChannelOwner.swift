@@ -384,7 +384,9 @@ final class ChannelOwner {
             }
         }
         self.departures.removeAll(keepingCapacity: true)
-        for (bridge, batch) in offers { self.context.bridgePlane?.offer(batch, to: bridge, wakes: &turn.wakes) }
+        for (bridge, batch) in offers {
+            if let wake = self.context.bridgePlane?.offer(batch, to: bridge) { turn.wakes.append(wake) }
+        }
     }
 
     // MARK: Channels
