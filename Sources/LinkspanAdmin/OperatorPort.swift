@@ -23,8 +23,8 @@ public struct OperatorPort: Service {
 
     /// Connections beyond these wait in the backlog of the system.
     private static let connectionLimit = 64
-    /// Longest silence of a connection.
-    private static let idleLimit = TimeAmount.seconds(30)
+    /// Longest silence of a connection, one that has sent a part of a request included: so long it keeps others from being accepted.
+    private static let idleLimit = TimeAmount.seconds(10)
 
     /// - Parameters:
     ///   - limits: bound what is published here as they bound what clients publish.

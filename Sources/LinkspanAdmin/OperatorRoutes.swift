@@ -19,7 +19,8 @@ struct OperatorRoutes: Sendable {
     private var bodyLimit: Int { self.limits.messageBytes + 2 * self.limits.channelNameBytes + 64 }
 
     var router: Router<BasicRequestContext> {
-        let router = Router()
+        let router = Router(options: .autoGenerateHeadEndpoints)
+        router.add(middleware: MethodCheck())
         // Load balancers and supervisors ask these two, and have no key; the answers name no bridge.
         router.get("live") { _, _ in Self.text(.ok, "live\n") }
         router.get("ready") { _, _ in
@@ -143,7 +144,7 @@ struct OperatorRoutes: Sendable {
         return body
     }
 
-    private static func problem(_ status: HTTPResponse.Status, _ reason: String) -> Response {
+    fileprivate static func problem(_ status: HTTPResponse.Status, _ reason: String) -> Response {
         var json: [UInt8] = []
         json.put("{\"error\":")
         json.putJSONString(reason)
@@ -161,5 +162,31 @@ struct OperatorRoutes: Sendable {
         Response(
             status: status, headers: [.contentType: type, .cacheControl: "no-store"],
             body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+}
+
+/// Answers a method that a path does not have with those that it has (RFC 9110, 15.5.6).
+private struct MethodCheck: RouterMiddleware {
+    typealias Context = BasicRequestContext
+
+    private static let asked: [HTTPRequest.Method] = [.get, .head]
+    private static let told: [HTTPRequest.Method] = [.post]
+    private static let methods = [
+        "live": asked, "ready": asked, "status": asked, "metrics": asked, "explain": asked, "publish": told,
+        "revoke": told,
+    ]
+
+    func handle(
+        _ request: Request, context: BasicRequestContext,
+        next: @concurrent (Request, BasicRequestContext) async throws -> Response
+    ) async throws -> Response {
+        let path = request.uri.path.split(separator: "/").joined(separator: "/")
+        guard let methods = Self.methods[path], !methods.contains(request.method) else {
+            return try await next(request, context)
+        }
+        let list = methods.map(\.rawValue).joined(separator: ", ")
+        var refusal = OperatorRoutes.problem(.methodNotAllowed, "/\(path) takes \(list)")
+        refusal.headers[.allow] = list
+        return refusal
     }
 }

@@ -30,6 +30,33 @@ struct OperatorPortTests {
     }
 
     @Test(arguments: [
+        ("live", HTTPMethod.POST, "GET, HEAD"), ("ready", .DELETE, "GET, HEAD"), ("status", .PUT, "GET, HEAD"),
+        ("metrics", .PATCH, "GET, HEAD"), ("explain/", .POST, "GET, HEAD"), ("publish", .GET, "POST"),
+        ("revoke", .HEAD, "POST"),
+    ])
+    func `a method that a path does not have is told which it has`(
+        _ path: String, _ method: HTTPMethod, _ allowed: String
+    ) async throws {
+        try await Self.serving(.with([])) { url, _ in
+            var request = HTTPClientRequest(url: "\(url)/\(path)")
+            request.method = method
+            let answer = try await HTTPClient.shared.execute(request, timeout: .seconds(60))
+            #expect(answer.status == .methodNotAllowed)
+            #expect(answer.headers["allow"] == [allowed])
+        }
+    }
+
+    @Test func `what can be got can be asked for without its body`() async throws {
+        try await Self.serving(.with([])) { url, _ in
+            var request = HTTPClientRequest(url: "\(url)/live")
+            request.method = .HEAD
+            let answer = try await HTTPClient.shared.execute(request, timeout: .seconds(60))
+            #expect(answer.status == .ok)
+            #expect(try await answer.body.collect(upTo: 100).readableBytes == 0)
+        }
+    }
+
+    @Test(arguments: [
         ("Bearer", HTTPResponseStatus.ok), ("bearer", .ok), ("BEARER", .ok), ("Basic", .unauthorized),
         ("", .unauthorized),
     ])
