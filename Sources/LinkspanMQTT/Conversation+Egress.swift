@@ -69,7 +69,9 @@ extension Conversation {
         var postponed: String?
         for (identifier, reason) in self.answers {
             guard let ticket = self.window.settled(identifier) else { continue }
-            switch PublishVerdict(reason: reason, isLossAllowed: !self.plan.keepsSession) {
+            let verdict = PublishVerdict(
+                reason: reason, isLossAllowed: !self.plan.keepsSession, isMandatory: self.plan.isMandatory)
+            switch verdict {
             case .taken: self.confirmed.append(ticket)
             case .refused(let refusal): self.link.refuse(ticket, refusal)
             case .later(let text): postponed = text

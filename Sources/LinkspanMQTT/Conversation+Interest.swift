@@ -46,13 +46,29 @@ extension Conversation {
         }
     }
 
-    /// Lets the others of the group have what comes from now on: a kept session would go on taking its turns.
-    mutating func leaveGroup() throws(MosquittoError) {
-        let shared = self.filters.active.filter { self.plan.isShared($0) }.map(self.plan.subscription)
-        guard self.plan.keepsSession else { return }
+    /// Lets the others of the group have what comes from now on: a kept session would go on taking its turns. Until the broker has answered it
+    /// may choose us; what comes meanwhile is taken and acknowledged, for nobody else would get it.
+    mutating func leaveGroup(until deadline: ContinuousClock.Instant) throws(MosquittoError) {
         var requests = FilterRequests<ContinuousClock.Instant>()
-        requests.add(.unsubscribe, shared)
-        while let (_, topics) = requests.next() { _ = try self.handle.unsubscribe(topics) }
+        requests.add(.unsubscribe, self.filters.active.filter { self.plan.isShared($0) })
+        var unanswered: Set<UInt16> = []
+        while let (_, topics) = requests.next() {
+            unanswered.insert(try self.handle.unsubscribe(topics.map(self.plan.subscription)))
+        }
+        if unanswered.isEmpty { return }
+        while !unanswered.isEmpty || self.mayHaveArrivals || !self.mayWrite, self.handle.descriptor >= 0 {
+            self.now = .now
+            guard self.now < deadline else { return }
+            let mustHurry = self.mayRead && self.mayHaveArrivals
+            let ready = PollResult.wait(
+                signal: self.signal, descriptor: self.handle.descriptor, events: self.events,
+                timeout: mustHurry ? .zero : deadline - self.now)
+            if ready.isSignalled { self.signal.clear() }
+            self.noteTaken()
+            if self.mayRead, ready.isReadable || mustHurry { try self.receive() }
+            if self.mayWrite, self.handle.wantsWrite { try self.handle.write() }
+            unanswered.subtract(self.handle.inbox.takeUnsubscribed())
+        }
     }
 
     /// Reports what the broker said about subscriptions since the last time.

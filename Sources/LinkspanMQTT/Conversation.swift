@@ -42,8 +42,9 @@ struct Conversation: ~Copyable {
 
     /// Longest time for a broker to answer what we sent, while we listen. Broken networks show earlier by it than by the keepalive.
     static let answerLimit: Duration = .seconds(10)
-    /// How long a good-bye may take.
+    /// How long a good-bye may take, and one of a member of a group, which waits for an answer; the host waits for three seconds.
     static let farewellLimit: Duration = .seconds(1)
+    static let leavingLimit: Duration = .seconds(2)
     /// Most messages that are queued before they are written, or read before they are handed over: what is behind waits for all of them, half a
     /// millisecond at the pace of the library.
     static let batchLimit = 32
@@ -139,15 +140,15 @@ struct Conversation: ~Copyable {
     /// Reading on while acknowledgements are withheld would only add to them.
     var mayRead: Bool { !self.batches.isFull }
 
+    /// What to wait for at the connection.
+    var events: Int32 { (self.mayRead ? POLLIN : 0) | (self.mayWrite && self.handle.wantsWrite ? POLLOUT : 0) }
+
     private func waitForEvents() -> PollResult {
-        var events: Int32 = 0
-        if self.mayRead { events |= POLLIN }
-        if self.mayWrite, self.handle.wantsWrite { events |= POLLOUT }
         // Work that may be waiting raises no further signal: sleeping here would lose it until the next one.
         let mustHurry =
             (self.hasRoom && (self.mayHaveWork || self.hasPending)) || (self.mayRead && self.mayHaveArrivals)
         return PollResult.wait(
-            signal: self.signal, descriptor: self.handle.descriptor, events: events,
+            signal: self.signal, descriptor: self.handle.descriptor, events: self.events,
             timeout: mustHurry ? .zero : .seconds(1) - (.now - self.keptAliveAt))
     }
 
@@ -157,7 +158,7 @@ struct Conversation: ~Copyable {
         try self.handle.write(isBurst: isBurst)
     }
 
-    private mutating func noteTaken() {
+    mutating func noteTaken() {
         let wasWithholding = !self.mayWrite
         self.batches.noteTaken()
         if wasWithholding, self.mayWrite { self.writableSince = self.now }
@@ -194,9 +195,9 @@ struct Conversation: ~Copyable {
         try? self.reportPublished()
     }
 
-    /// Lets the server finish taking what arrived, acknowledges it, and disconnects, all within ``farewellLimit``.
+    /// Lets the server finish taking what arrived, acknowledges it, and disconnects, all within ``farewellLimit`` or ``leavingLimit``.
     private mutating func sayGoodbye() {
-        let deadline = ContinuousClock.now + Self.farewellLimit
+        let deadline = ContinuousClock.now + (self.plan.group == nil ? Self.farewellLimit : Self.leavingLimit)
         self.noteTaken()
         while !self.mayWrite, .now < deadline {
             let ready = PollResult.wait(signal: self.signal, descriptor: -1, events: 0, timeout: deadline - .now)
@@ -206,7 +207,8 @@ struct Conversation: ~Copyable {
         // What the server has not taken must not be acknowledged; without a good-bye the broker will send it again.
         guard self.mayWrite else { return }
         do {
-            try self.leaveGroup()
+            try self.leaveGroup(until: deadline)
+            guard self.mayWrite else { return }
             try self.handle.disconnect()
             while self.handle.descriptor >= 0, .now < deadline {
                 try self.handle.write()

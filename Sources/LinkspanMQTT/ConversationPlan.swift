@@ -23,6 +23,8 @@ struct ConversationPlan: Sendable {
     var window: Int
     var connectTimeout: Duration
     var retains: Bool
+    /// Whether a publish that no subscription matches counts as lost.
+    var isMandatory: Bool
     var username: String?
     var password: Secret?
     var tls: TLSFiles
@@ -42,6 +44,7 @@ struct ConversationPlan: Sendable {
         self.window = settings.integer("window")
         self.connectTimeout = settings.duration("connect_timeout")
         self.retains = settings.boolean("retain")
+        self.isMandatory = settings.boolean("mandatory")
         self.username = settings.username
         self.password = settings.password
         self.tls = settings.tls
@@ -66,6 +69,13 @@ struct ConversationPlan: Sendable {
                     path: "\(settings.optionsPath).version",
                     message: "consume: one_of needs shared subscriptions, which came with MQTT 5",
                     hint: "choose version 5, or leave out consume"))
+        }
+        if self.version == .v311, self.isMandatory {
+            problems.append(
+                .init(
+                    path: "\(settings.optionsPath).mandatory",
+                    message: "before MQTT 5 a broker does not tell whether a subscription matches",
+                    hint: "choose version 5, or leave out mandatory"))
         }
         if self.version == .v311, settings.username == nil, settings.password != nil {
             problems.append(

@@ -42,6 +42,9 @@ public struct MQTTBridge: Bridge {
         OptionDeclaration(
             "retain", .boolean, default: "false", "Whether the broker keeps the last message of each topic."),
         OptionDeclaration(
+            "mandatory", .boolean, default: "false",
+            "Count a publish that no subscription matches as unroutable, with QoS 1 or 2 and version 5."),
+        OptionDeclaration(
             "client_id", .text, default: "linkspan", "First part of the client identifier; instance and bridge follow."),
     ]
 

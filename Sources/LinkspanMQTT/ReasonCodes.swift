@@ -7,11 +7,14 @@ enum PublishVerdict: Equatable {
     /// Refused for now. The conversation ends, so that the host sends the message again, in its place, after its pause.
     case later(String)
 
-    /// - Parameter isLossAllowed: at `at_most_once` a message that is refused for now is counted as rejected: ending the conversation
-    ///   would cost the others under way.
-    init(reason: Int32, isLossAllowed: Bool) {
+    /// - Parameters:
+    ///   - isLossAllowed: at `at_most_once` a message that is refused for now is counted as rejected: ending the conversation would cost
+    ///     the others under way.
+    ///   - isMandatory: whether a message that no subscription matches counts as refused. A broker may leave that untold.
+    init(reason: Int32, isLossAllowed: Bool, isMandatory: Bool) {
         switch reason {
-        case 0x00, 0x10: self = .taken
+        case 0x00: self = .taken
+        case 0x10: self = isMandatory ? .refused(.unroutable) : .taken
         case 0x87: self = .refused(.forbidden)
         case 0x90: self = .refused(.badName)
         case 0x95: self = .refused(.tooLarge)

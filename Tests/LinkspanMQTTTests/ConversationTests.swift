@@ -20,6 +20,20 @@ struct ConversationTests {
         try await conversation.stop()
     }
 
+    @Test(arguments: [true, false])
+    func `what no subscription matches counts as unroutable where that is asked for`(isMandatory: Bool) async throws {
+        let server = try await LocalServer.mosquitto()
+        let settings = BridgeSettings.mqtt(guarantee: .atLeastOnce, options: ["mandatory": .boolean(isMandatory)])
+        let conversation = try await TestConversation.connected(try MQTTBridge(settings: settings), server.upstream)
+        conversation.host.publish("sc/nobody", "1")
+        let outside = try await OutsideSubscriber(server, "sc/somebody", format: "%p")
+        let second = conversation.host.publish("sc/somebody", "2")
+        let settled = try await conversation.settled(upTo: second)
+        #expect(settled.map(\.1) == [isMandatory ? .unroutable : nil, nil])
+        #expect(try await outside.received(1) == ["2"])
+        try await conversation.stop()
+    }
+
     @Test func `an external producer needs no header`() async throws {
         let server = try await LocalServer.mosquitto()
         let conversation = try await TestConversation.connected(try MQTTBridge(settings: .mqtt()), server.upstream)

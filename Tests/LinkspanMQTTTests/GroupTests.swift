@@ -86,6 +86,26 @@ struct GroupServerTests {
         for member in members + [publisher] { try await member.stop() }
     }
 
+    @Test(arguments: Guarantee.allCases)
+    func `what the broker chose a member for while it left is taken by it`(guarantee: Guarantee) async throws {
+        let server = try await LocalServer.mosquitto()
+        let leaving = try await Self.member(server, Self.bridge(unique("member"), guarantee))
+        let stays = try await Self.member(server, Self.bridge(unique("member"), guarantee))
+        let publisher = try await TestConversation.connected(Self.bridge(group: nil), server.upstream)
+        var ticket: UInt64 = 0
+        for number in 0..<5000 { ticket = publisher.host.publish("sc/work", "\(number)") }
+        _ = try await eventually(within: .seconds(60), every: .milliseconds(1), "a first message") {
+            Self.texts(leaving).isEmpty ? nil : true
+        }
+        try await leaving.stop()
+        try await publisher.settled(upTo: ticket)
+        _ = try await eventually(within: .seconds(60), "all messages") {
+            Self.texts(stays).count + Self.texts(leaving).count >= 5000 ? true : nil
+        }
+        #expect((Self.texts(stays) + Self.texts(leaving)).sorted() == (0..<5000).map { "\($0)" }.sorted())
+        for member in [stays, publisher] { try await member.stop() }
+    }
+
     @Test func `a member that leaves in order takes no more turns, though its session is kept`() async throws {
         let server = try await LocalServer.mosquitto()
         let leaving = try await Self.member(server, Self.bridge())

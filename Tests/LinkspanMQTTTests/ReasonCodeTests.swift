@@ -6,19 +6,28 @@ import Testing
 struct ReasonCodeTests {
     @Test func `answers to publishes are told apart`() {
         for lossAllowed in [true, false] {
-            #expect(PublishVerdict(reason: 0x00, isLossAllowed: lossAllowed) == .taken)
-            #expect(PublishVerdict(reason: 0x10, isLossAllowed: lossAllowed) == .taken)
-            #expect(PublishVerdict(reason: 0x87, isLossAllowed: lossAllowed) == .refused(.forbidden))
-            #expect(PublishVerdict(reason: 0x90, isLossAllowed: lossAllowed) == .refused(.badName))
-            #expect(PublishVerdict(reason: 0x95, isLossAllowed: lossAllowed) == .refused(.tooLarge))
-            #expect(PublishVerdict(reason: 0x99, isLossAllowed: lossAllowed) == .refused(.rejected))
+            #expect(Self.verdict(0x00, lossAllowed) == .taken)
+            #expect(Self.verdict(0x10, lossAllowed) == .taken)
+            #expect(Self.verdict(0x87, lossAllowed) == .refused(.forbidden))
+            #expect(Self.verdict(0x90, lossAllowed) == .refused(.badName))
+            #expect(Self.verdict(0x95, lossAllowed) == .refused(.tooLarge))
+            #expect(Self.verdict(0x99, lossAllowed) == .refused(.rejected))
         }
+    }
+
+    private static func verdict(_ reason: Int32, _ isLossAllowed: Bool, isMandatory: Bool = false) -> PublishVerdict {
+        PublishVerdict(reason: reason, isLossAllowed: isLossAllowed, isMandatory: isMandatory)
+    }
+
+    @Test func `what no subscription matches is refused only where that was asked for`() {
+        #expect(Self.verdict(0x10, false, isMandatory: true) == .refused(.unroutable))
+        #expect(Self.verdict(0x00, false, isMandatory: true) == .taken)
     }
 
     @Test(arguments: [0x80, 0x83, 0x91, 0x97, 0xEE] as [Int32])
     func `a refusal for now ends the conversation only where nothing may be lost`(reason: Int32) {
-        #expect(PublishVerdict(reason: reason, isLossAllowed: true) == .refused(.rejected))
-        #expect(PublishVerdict(reason: reason, isLossAllowed: false) == .later(ReasonCode.text(reason)))
+        #expect(Self.verdict(reason, true) == .refused(.rejected))
+        #expect(Self.verdict(reason, false) == .later(ReasonCode.text(reason)))
     }
 
     @Test(

@@ -25,9 +25,12 @@ struct SettingsTests {
             try MQTTBridge(
                 settings: .mqtt(
                     guarantee: .atLeastOnce, password: "x",
-                    options: ["qos": .text("0"), "version": .text("3.1.1"), "client_id": .text("a\u{0}b")]))
+                    options: [
+                        "qos": .text("0"), "version": .text("3.1.1"), "client_id": .text("a\u{0}b"),
+                        "mandatory": .boolean(true),
+                    ]))
         }
-        #expect(error?.problems.count == 3)
+        #expect(error?.problems.count == 4)
     }
 
     @Test func `the client identifier names instance and bridge, whatever the bridge is called`() throws {
