@@ -15,6 +15,8 @@ public enum BridgeCheck: String, Sendable, CaseIterable, CustomStringConvertible
     case backpressure = "few batches are under way while the server takes none"
     case cancels = "cancelling ends a conversation promptly, also while deliveries wait"
     case restarts = "a second conversation on the same bridge starts afresh"
+    case shares =
+        "of a group one member gets each message, all get what is not shared, and who leaves takes no more turns"
     case resumes = "a conversation that says it resumed a session has what was sent meanwhile"
     case wrongPassword = "a wrong password ends in an upstream error that says refused"
     case unreachable = "an upstream that does not listen ends in an upstream error that says unreachable"
@@ -27,7 +29,7 @@ public enum BridgeCheck: String, Sendable, CaseIterable, CustomStringConvertible
         case .prefixFilter, .overlappingFilters, .unsubscribes: true
         case .connects, .delivers, .confirms, .exactFilter, .renews, .header, .payloads, .names, .wakes, .backpressure,
             .cancels,
-            .restarts, .resumes, .wrongPassword, .unreachable:
+            .restarts, .shares, .resumes, .wrongPassword, .unreachable:
             false
         }
     }

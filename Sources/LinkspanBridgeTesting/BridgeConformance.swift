@@ -83,6 +83,7 @@ public struct BridgeConformance: Sendable {
         case .backpressure: try await self.withPair(check, self.checkBackpressure)
         case .cancels: try await self.withPair(check, self.checkCancel)
         case .restarts: try await self.withPair(check, self.checkRestart)
+        case .shares: try await self.checkSharing()
         case .resumes: try await self.withPair(check, self.checkResume)
         case .wrongPassword: try await self.checkWrongPassword()
         case .unreachable: try await self.checkUnreachable()
@@ -99,10 +100,12 @@ public struct BridgeConformance: Sendable {
     }
 
     /// Runs `body` with two connected bridges, then ends both and looks for misuse of their links.
+    /// - Parameter change: made to the settings of the one that receives.
     func withPair(
-        _ check: BridgeCheck, _ body: @Sendable (Pair) async throws -> Void
+        _ check: BridgeCheck, receiver change: (inout BridgeSettings) -> Void = { _ in },
+        _ body: @Sendable (Pair) async throws -> Void
     ) async throws {
-        let sites = (try self.site("a", check: check), try self.site("b", check: check))
+        let sites = (try self.site("a", check: check), try self.site("b", check: check, change))
         let pair = Pair(
             sender: sites.0.converse(), receiver: sites.1.converse(), sites: sites, patience: self.patience,
             names: TestNames(bridge: sites.0.bridge, check: check, run: self.run))
@@ -184,10 +187,15 @@ final class Pair: Sendable {
 
     /// Starts a further conversation of the receiving bridge, with `interest` from the beginning, and waits until it is connected.
     func converseAgain(interest: [UpstreamFilter]) async throws(Finding) -> Conversation {
-        let conversation = self.sites.receiver.converse()
+        try await self.converse(self.sites.receiver, interest: interest)
+    }
+
+    /// The same with a bridge of its own.
+    func converse(_ site: Site, interest: [UpstreamFilter]) async throws(Finding) -> Conversation {
+        let conversation = site.converse()
         self.later.withLock { $0.append(conversation) }
         conversation.add(interest: interest.map(InterestChange.subscribe))
-        try await conversation.wait(for: "a second connection", atMost: self.patience) { !$0.facts.isEmpty }
+        try await conversation.wait(for: "a further connection", atMost: self.patience) { !$0.facts.isEmpty }
         try await self.waitUntilSettled(interest, on: conversation)
         return conversation
     }
@@ -214,12 +222,14 @@ final class Pair: Sendable {
     }
 
     /// Sends, and waits until the upstream has confirmed or refused everything.
-    func send(_ messages: [EgressMessage]) async throws(Finding) {
-        self.sender.add(egress: messages)
-        try await self.sender.wait(for: "\(messages.count) messages to be confirmed", atMost: self.patience) { state in
+    /// - Parameter other: by whom; nil for the sender.
+    func send(_ messages: [EgressMessage], by other: Conversation? = nil) async throws(Finding) {
+        let sender = other ?? self.sender
+        sender.add(egress: messages)
+        try await sender.wait(for: "\(messages.count) messages to be confirmed", atMost: self.patience) { state in
             messages.allSatisfy { state.confirmed.contains($0.ticket) || state.refused[$0.ticket] != nil }
         }
-        let refused = self.sender.read { $0.refused }
+        let refused = sender.read { $0.refused }
         for message in messages {
             if let reason = refused[message.ticket] {
                 throw Finding("a message to \(message.name.debugDescription) was refused: \(reason.rawValue)")

@@ -15,6 +15,7 @@ public struct LoopbackBridge: Bridge {
     public static let nameRules = NameRules(reserved: [], escapesControls: false, lengthLimit: 65_535)
 
     public var carriesHeader: Bool { true }
+    public var groupSupport: GroupSupport { .byName }
 
     private let settings: BridgeSettings
 
@@ -36,7 +37,7 @@ public struct LoopbackBridge: Bridge {
             throw UpstreamError(.refused, "\(link.upstream) refused the password")
         }
         let inbox = LoopbackInbox(batchLimit: self.settings.integer("batch"), link: link)
-        upstream.attach(inbox)
+        upstream.attach(inbox, self.settings)
         defer {
             upstream.detach(inbox)
             inbox.close()

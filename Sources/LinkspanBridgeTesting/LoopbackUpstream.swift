@@ -21,11 +21,33 @@ public final class LoopbackUpstream: Sendable {
     private struct Subscriber {
         var filters: Set<UpstreamFilter> = []
         let inbox: LoopbackInbox
+        let settings: BridgeSettings
+        /// How many messages that its group shares it was given.
+        var turns = 0
+
+        func takes(_ name: String, isShared: Bool) -> Bool {
+            guard isShared == (self.settings.consumerGroup != nil && !self.settings.unsharedNames.contains(name)) else {
+                return false
+            }
+            return self.filters.contains { $0.matches(name) }
+        }
     }
 
     private struct State {
         var password: Secret?
         var subscribers: [ObjectIdentifier: Subscriber] = [:]
+
+        /// Who gets a message to `name`: of each group the member that had the fewest turns.
+        mutating func receivers(of name: String) -> [LoopbackInbox] {
+            var receivers = self.subscribers.values.filter { $0.takes(name, isShared: false) }.map(\.inbox)
+            let shared = self.subscribers.filter { $0.value.takes(name, isShared: true) }
+            for members in Dictionary(grouping: shared, by: \.value.settings.consumerGroup).values {
+                guard let chosen = members.min(by: { $0.value.turns < $1.value.turns }) else { continue }
+                self.subscribers[chosen.key]?.turns += 1
+                receivers.append(chosen.value.inbox)
+            }
+            return receivers
+        }
     }
 
     private let state = Mutex(State())
@@ -39,8 +61,8 @@ public final class LoopbackUpstream: Sendable {
         self.state.withLock { $0.password == nil || $0.password == password }
     }
 
-    func attach(_ inbox: LoopbackInbox) {
-        self.state.withLock { $0.subscribers[ObjectIdentifier(inbox)] = Subscriber(inbox: inbox) }
+    func attach(_ inbox: LoopbackInbox, _ settings: BridgeSettings) {
+        self.state.withLock { $0.subscribers[ObjectIdentifier(inbox)] = Subscriber(inbox: inbox, settings: settings) }
     }
 
     func detach(_ inbox: LoopbackInbox) {
@@ -62,10 +84,7 @@ public final class LoopbackUpstream: Sendable {
         let inboxes = self.state.withLock { state in
             // Appending inside the lock gives all subscribers one order; delivering, which may call anything, happens outside.
             for message in messages {
-                for subscriber in state.subscribers.values
-                where subscriber.filters.contains(where: { $0.matches(message.name) }) {
-                    subscriber.inbox.append(message)
-                }
+                for inbox in state.receivers(of: message.name) { inbox.append(message) }
             }
             return state.subscribers.values.map(\.inbox)
         }

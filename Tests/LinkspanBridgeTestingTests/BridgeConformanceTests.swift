@@ -30,7 +30,7 @@ import Testing
             settings.password = Secret("s3cret")
         }
         var conformance = BridgeConformance(settings: settings) { settings in
-            BrokenBridge(try LoopbackBridge(settings: settings), fault: fault)
+            try BrokenBridge(settings, fault: fault)
         }
         conformance.patience = .milliseconds(500)
         conformance.goodbyeLimit = .milliseconds(500)
@@ -45,7 +45,7 @@ import Testing
 
     @Test(.timeLimit(.minutes(1))) func `a fault in one place leaves the other checks alone`() async throws {
         var conformance = BridgeConformance(settings: Self.settings("alone")) { settings in
-            BrokenBridge(try LoopbackBridge(settings: settings), fault: .losesUnsubscribes)
+            try BrokenBridge(settings, fault: .losesUnsubscribes)
         }
         conformance.patience = .seconds(2)
         let failure = await #expect(throws: ConformanceFailure.self) { try await conformance.runAll() }

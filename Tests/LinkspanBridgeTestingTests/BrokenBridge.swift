@@ -10,6 +10,7 @@ enum Fault: String, CaseIterable, Sendable {
     case inventsHeader, dropsEmptyPayload, cutsNames, confirmsWhatItNeverSent, confirmsTwice, neverConfirms,
         losesUnsubscribes
     case doublesOverlaps, receivesNeighbours, ignoresPrefixes, neverSettles, losesWakeUps, readsOnWithoutBackpressure
+    case sharesNothing, sharesEverything, staysInGroup
     case hangsOnCancel, throwsOnCancel, diesOnRestart, claimsToResume, acceptsAnyPassword, hangsWhenUnreachable,
         saysLostWhenUnreachable
 
@@ -27,6 +28,7 @@ enum Fault: String, CaseIterable, Sendable {
         case .ignoresPrefixes: .prefixFilter
         case .losesWakeUps: .wakes
         case .readsOnWithoutBackpressure: .backpressure
+        case .sharesNothing, .sharesEverything, .staysInGroup: .shares
         case .hangsOnCancel, .throwsOnCancel: .cancels
         case .diesOnRestart: .restarts
         case .claimsToResume: .resumes
@@ -60,7 +62,10 @@ enum Fault: String, CaseIterable, Sendable {
         case .readsOnWithoutBackpressure: "were under way"
         case .hangsOnCancel: "had not returned"
         case .throwsOnCancel: "threw"
-        case .diesOnRestart: "second connection"
+        case .sharesNothing: "were sent once"
+        case .sharesEverything: "every member has to hear"
+        case .staysInGroup: "did not arrive"
+        case .diesOnRestart: "further connection"
         case .claimsToResume: "did not arrive"
         case .acceptsAnyPassword: "neither returned nor threw"
         case .hangsWhenUnreachable: "neither returned nor threw"
@@ -81,9 +86,15 @@ final class BrokenBridge: Bridge {
     private let bridge: LoopbackBridge
     private let fault: Fault
     private let hasRun = Atomic<Bool>(false)
+    fileprivate let hasLeft = Atomic<Bool>(false)
 
-    init(_ bridge: LoopbackBridge, fault: Fault) {
-        self.bridge = bridge
+    let groupSupport = GroupSupport.byName
+
+    init(_ settings: BridgeSettings, fault: Fault) throws(ConfigurationError) {
+        var settings = settings
+        if fault == .sharesNothing { settings.consumerGroup = nil }
+        if fault == .sharesEverything { settings.unsharedNames = [] }
+        self.bridge = try LoopbackBridge(settings: settings)
         self.fault = fault
     }
 
@@ -98,6 +109,12 @@ final class BrokenBridge: Bridge {
         if self.fault == .takesWorkBeforeConnecting { _ = link.takeWork(upTo: 1) }
         let tampered = BridgeLink(
             logger: link.logger, upstream: link.upstream, host: TamperedLink(link, fault: self.fault, bridge: self))
+        if self.fault == .staysInGroup {
+            Task.detached { try await self.bridge.run(on: tampered) }
+            await untilCancelled()
+            self.hasLeft.store(true, ordering: .relaxed)
+            return
+        }
         do {
             try await self.bridge.run(on: tampered)
         } catch {
@@ -110,11 +127,15 @@ final class BrokenBridge: Bridge {
     }
 }
 
-private func forever() async {
+private func untilCancelled() async {
     let (stream, continuation) = AsyncStream.makeStream(of: Never.self)
-    // A detached task does not see the cancellation, which would end the stream.
-    await Task.detached { for await _ in stream {} }.value
+    for await _ in stream {}
     continuation.finish()
+}
+
+private func forever() async {
+    // A detached task does not see the cancellation.
+    await Task.detached { await untilCancelled() }.value
 }
 
 /// Stands between a bridge and its host and breaks one thing.
@@ -189,6 +210,7 @@ private final class TamperedLink: BridgeLinkHost {
     }
 
     func deliver(_ messages: [IngressMessage], whenTaken: @escaping @Sendable () -> Void) {
+        if self.fault == .staysInGroup, self.bridge.hasLeft.load(ordering: .relaxed) { return whenTaken() }
         let messages = self.tamper(messages)
         if self.fault == .readsOnWithoutBackpressure {
             self.link.deliver(messages) {}
