@@ -135,6 +135,60 @@ struct GroupTests {
     }
 
     @Test(.enabled(if: ServerKind.mosquitto.canBeTested))
+    func `an MQTT member that was killed has its turns when it is back, also after mosquitto was restarted`()
+        async throws
+    {
+        let upstream = try await MQTTUpstream()
+        let proxy = try await StallingProxy(to: upstream.server.port)
+        let behind = Self.mqtt(upstream).replacing(":\(upstream.server.port)", with: ":\(proxy.port)")
+        let one = try await EmbeddedInstance("one", brokers: Self.mqtt(upstream), bridges: Self.bridges)
+        let two = try await EmbeddedInstance("two", brokers: Self.mqtt(upstream), bridges: Self.bridges)
+        let three = try await Instance("three", brokers: behind, bridges: Self.bridges)
+        let checker = try Checker()
+        for (client, url) in [("a", one.url), ("b", two.url), ("c", three.url)] {
+            try await checker.open(client, url)
+            try await checker.subscribe(client, ["work"])
+        }
+        try await upstream.wait(forMembers: 3)
+        try await Self.publish(0..<300, to: upstream, topic: "sc/work")
+        try await self.wait(for: 300, checker, ["a", "b", "c"])
+
+        three.process.signal(SIGKILL)
+        _ = try await three.process.exit()
+        let before = self.numbers(checker, "c")
+        try await Self.publish(300..<600, to: upstream, topic: "sc/work")
+        try await upstream.server.restart()
+        try await upstream.wait(forMembers: 2)
+        try await Self.publish(600..<900, to: upstream, topic: "sc/work")
+
+        // It reaches its broker when its client is there, so that what it is given is seen.
+        proxy.turnAway(true)
+        let again = try await Instance("three", brokers: behind, bridges: Self.bridges, port: three.port)
+        try await checker.open("c", again.url)
+        try await checker.subscribe("c", ["work"])
+        proxy.turnAway(false)
+        try await self.wait(for: 900, checker, ["a", "b", "c"])
+
+        // What a member had not acknowledged when it or the broker went may come to it once more.
+        let after = self.numbers(checker, "c").dropFirst(before.count).filter { $0 >= 300 }
+        let others = ["a", "b"].map { self.numbers(checker, $0) }
+        #expect(!after.isEmpty && Set(after).isDisjoint(with: others.joined()) && after.allSatisfy { $0 < 600 })
+        #expect(others.joined().filter { $0 >= 600 }.sorted() == Array(600..<900))
+        for share in others + [before, Array(after)] {
+            var seen: Set<Int> = []
+            let first = share.filter { seen.insert($0).inserted }
+            #expect(first == first.sorted())
+        }
+        for instance in [one, two] {
+            instance.expectBalance()
+            #expect(instance.bridge.gaps.counts.named == 0)
+            try await instance.stop()
+        }
+        try await again.stop()
+        try await proxy.stop()
+    }
+
+    @Test(.enabled(if: ServerKind.mosquitto.canBeTested))
     func `a raw message that one instance was given reaches the clients of all, once, by another bridge`() async throws
     {
         let upstream = try await MQTTUpstream()
@@ -164,6 +218,15 @@ struct GroupTests {
             instance.expectBalance()
             #expect(instance.host.statuses.allSatisfy { $0.gaps.counts.named == 0 })
             try await instance.stop()
+        }
+    }
+}
+
+extension MQTTUpstream {
+    /// Waits until so many instances of the group have subscribed since mosquitto was started.
+    fileprivate func wait(forMembers count: Int) async throws {
+        _ = try await eventually(within: .seconds(90), "\(count) members at the broker") {
+            self.server.log.count { $0.hasSuffix(" $share/workers/sc/work") } >= count ? true : nil
         }
     }
 }

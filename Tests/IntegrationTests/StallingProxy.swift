@@ -16,6 +16,7 @@ final class StallingProxy: Sendable {
         var open: [any Channel] = []
         /// How much later everything comes, each way.
         var delay: TimeAmount?
+        var turnsAway = false
     }
 
     /// - Parameter target: a port on loopback.
@@ -45,6 +46,11 @@ final class StallingProxy: Sendable {
         for channel in open { channel.close(promise: nil) }
     }
 
+    /// Whether new connections are closed at once, as if the broker were not there.
+    func turnAway(_ isClosed: Bool) {
+        self.state.withLock { $0.turnsAway = isClosed }
+    }
+
     /// From now on everything arrives so much later, each way; nil ends that.
     func delay(_ time: TimeAmount?) {
         self.state.withLock { $0.delay = time }
@@ -61,6 +67,7 @@ final class StallingProxy: Sendable {
     }
 
     private func join(_ near: any Channel) -> EventLoopFuture<Void> {
+        if self.state.withLock({ $0.turnsAway }) { return near.eventLoop.makeFailedFuture(ChannelError.eof) }
         let number = self.state.withLock { state in
             state.last += 1
             state.open.append(near)

@@ -55,7 +55,7 @@ struct ChaosReport {
         "| " + ([scenario.broker, scenario.promise.rawValue, fault.rawValue] + cells).joined(separator: " | ") + " |"
     }
 
-    static func write(_ rows: [Row], to file: String) throws {
+    static func write(_ rows: [Row], groups: [Row], to file: String) throws {
         let day = Date().formatted(.iso8601.year().month().day())
         let text = """
             # What faults cost
@@ -81,6 +81,8 @@ struct ChaosReport {
             | broker | guarantee | fault | sent | delivered | lost | doubled | out of order | longest pause | ledger equal | notes |
             | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- |
             \(rows.map(\.text).joined(separator: "\n"))
+
+            \(Self.groups(groups))
 
             """
         try text.write(toFile: file, atomically: true, encoding: .utf8)

@@ -14,6 +14,7 @@ line; what happens goes to standard output in the same form, with the name of th
     {"do": "progress", "client": "a", "label": "one", "channels": [..]}
     {"do": "stop", "client": "a", "label": "one"}
     {"do": "account", "client": "a", "label": "one", "channels": [..]}
+    {"do": "share", "client": "a", "label": "one", "channels": [..], "clients": ["b", "c"]}
     {"do": "text", "client": "a", "text": ".."}      {"do": "bytes", "client": "a", "hex": "88021234"}
     {"do": "close", "client": "a"}
 
@@ -28,7 +29,9 @@ client that publishes (`sent`) and at one that receives (`heard`, in every chann
 receiver has heard of a label: for each channel the numbers that were answered and did not come (`lost`), those that
 passed while the receiver itself was away (`away`), and those that came although nobody knows whether they were taken
 (`doubtful`), as ranges, and the number of an end mark that did not come (`end`); and for all channels together what came twice or out of order, and the longest time in
-milliseconds in which nothing came.
+milliseconds in which nothing came. `share` tells the same, in numbers only, of several receivers that share what is
+published: what came to none of them is lost, what came more than once, to one or to several, is doubled; and of each,
+how many messages of all kinds came by its present connection (`heard`), and the highest number it has (`last`).
 """
 
 import base64
@@ -89,6 +92,23 @@ class Pace:
 
 
 paces = {}  # label -> Pace
+common_lock = threading.Lock()
+common_arrivals = {}  # label -> [when something came last to any client, the longest time between two arrivals]
+
+
+def arrived(arrivals, label):
+    """Notes an arrival beside the longest time between two of them."""
+    now = time.monotonic()
+    arrival = arrivals.setdefault(label, [now, 0.0])
+    arrival[:] = now, max(arrival[1], now - arrival[0])
+
+
+def pause(arrivals, label):
+    return int(arrivals.get(label, [0, 0.0])[1] * 1000)
+
+
+def disorder(numbers):
+    return sum(1 for one, two in zip(numbers, numbers[1:]) if two < one)
 
 
 def ranges(numbers):
@@ -117,6 +137,7 @@ class Client:
         self.arrivals = {}  # label -> [when something came last, the longest time between two arrivals]
         self.absences = []  # for each time it was away, how many numbers each tally held then
         self.pings = 0
+        self.heard = 0  # publishes that came by this connection
         self.is_open = True
 
         parts = urllib.parse.urlsplit(url)
@@ -268,14 +289,15 @@ class Client:
             tell(client=self.name, event=record[0] or "refused", errors=record[2], data=packet.get("data"))
 
     def published(self, channel, data):
+        self.heard += 1
         if not (isinstance(data, dict) and "from" in data):
             tell(client=self.name, event="message", channel=channel, data=data)
             return
         with self.state:
             key = (data["from"], channel)
-            now = time.monotonic()
-            arrival = self.arrivals.setdefault(data["from"], [now, 0.0])
-            arrival[:] = now, max(arrival[1], now - arrival[0])
+            arrived(self.arrivals, data["from"])
+            with common_lock:
+                arrived(common_arrivals, data["from"])
             if "end" in data:
                 self.ends[key] = data["end"]
                 self.state.notify_all()
@@ -323,7 +345,7 @@ class Client:
                 report["sent"] += len(answered)
                 report["received"] += len(numbers)
                 report["doubled"] += len(numbers) - len(found)
-                report["disordered"] += sum(1 for one, two in zip(numbers, numbers[1:]) if two < one)
+                report["disordered"] += disorder(numbers)
                 report["unfinished"] += key not in self.ends
                 details[channel] = {
                     "lost": ranges(answered - found - away),
@@ -332,7 +354,7 @@ class Client:
                     "doubtful_found": len(found - answered),
                     "end": None if key in self.ends else pace.sent,
                 }
-            pause = int(self.arrivals.get(label, [0, 0.0])[1] * 1000)
+            longest = pause(self.arrivals, label)
         tell(
             client=self.name,
             event="accounted",
@@ -340,7 +362,7 @@ class Client:
             lives=pace.lives,
             errors=pace.errors[:3],
             channels=details,
-            pause=pause,
+            pause=longest,
             **report,
         )
 
@@ -365,13 +387,46 @@ class Client:
                 report["received"] += len(numbers)
                 report["missing"] += each - len(found)
                 report["doubled"] += len(numbers) - len(found)
-                report["disordered"] += sum(1 for one, two in zip(numbers, numbers[1:]) if two < one)
+                report["disordered"] += disorder(numbers)
                 if self.ends.pop(key, None) is None:
                     report["unfinished"] += 1
                 if len(found) < each and len(examples) < 3:
                     examples.append([key[0], key[1], sorted(set(range(each)) - found)[:5]])
             closure = self.closure
         tell(client=self.name, event="collected", examples=examples, closure=closure, **report)
+
+
+def share(label, channels, receivers):
+    pace = paces[label]
+    report = {"sent": 0, "received": 0, "lost": 0, "doubled": 0, "doubled_at_one": 0, "disordered": 0, "unfinished": 0}
+    report["unanswered"] = 0
+    for channel in channels:
+        key = (label, channel)
+        found = set()
+        finished = False
+        for receiver in receivers:
+            with receiver.state:
+                numbers = list(receiver.tally.get(key, []))
+                finished = finished or key in receiver.ends
+            distinct = set(numbers)
+            report["received"] += len(numbers)
+            report["doubled"] += len(numbers) - len(distinct) + len(distinct & found)
+            report["doubled_at_one"] += len(numbers) - len(distinct)
+            report["disordered"] += disorder(numbers)
+            found |= distinct
+        answered = pace.answered[channel]
+        report["sent"] += len(answered)
+        report["lost"] += len(answered - found)
+        report["unfinished"] += not finished
+        report["unanswered"] += pace.sent - len(answered)
+    members = {}
+    for receiver in receivers:
+        with receiver.state:
+            last = max((max(numbers) for key, numbers in receiver.tally.items() if key[0] == label), default=-1)
+            members[receiver.name] = {"heard": receiver.heard, "last": last}
+    with common_lock:
+        longest = pause(common_arrivals, label)
+    return {"errors": pace.errors[:3], "members": members, "pause": longest, **report}
 
 
 def main():
@@ -410,6 +465,9 @@ def main():
                 paces[command["label"]].stopped.set()
             elif do == "account":
                 client.account(**command)
+            elif do == "share":
+                receivers = [clients[one] for one in command["clients"]]
+                tell(client=name, event="shared", **share(command["label"], command["channels"], receivers))
             elif do == "text":
                 client.text(command["text"])
             elif do == "bytes":
