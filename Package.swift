@@ -65,11 +65,12 @@ let package = Package(
             swiftSettings: strict),
 
         // Edges: sockets, files, threads.
+        .target(name: "CLinkspanRing", linkerSettings: [.linkedLibrary("uring")]),
         .target(
             name: "LinkspanServer",
             dependencies: [
-                "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "CLinkspanZlib", nioCore, nioPosix, nioHTTP1,
-                nioWebSocket, nioSSL, logging, lifecycle, jwtKit, crypto, asyncHTTPClient,
+                "LinkspanCore", "LinkspanWire", "LinkspanBridgeKit", "CLinkspanZlib", "CLinkspanRing", nioCore,
+                nioPosix, nioHTTP1, nioWebSocket, nioSSL, logging, lifecycle, jwtKit, crypto, asyncHTTPClient,
             ], swiftSettings: strict),
         .target(
             name: "LinkspanConfig",

@@ -7,7 +7,7 @@
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
-packages=(libmosquitto-dev libhiredis-dev librabbitmq-dev zlib1g-dev pkg-config mosquitto mosquitto-clients)
+packages=(libmosquitto-dev libhiredis-dev librabbitmq-dev zlib1g-dev liburing-dev pkg-config mosquitto mosquitto-clients)
 services=(mosquitto)
 case ${1:-run} in
     run) ;;

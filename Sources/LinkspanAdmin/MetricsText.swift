@@ -103,6 +103,13 @@ public struct MetricsText {
             ServerMetric("publishes_total", .counter, \.publishesReceived, "Publishes of clients that were accepted."),
             ServerMetric("deliveries_total", .counter, \.deliveries, "Messages handed to subscribers, once for each."),
             ServerMetric(
+                "ring_calls_total", .counter, \.ringCalls,
+                "System calls that wrote to several clients together (io_uring)."),
+            ServerMetric("ring_writes_total", .counter, \.ringWrites, "Writes to clients in such calls."),
+            ServerMetric(
+                "ring_refusals_total", .counter, \.ringRefusals,
+                "Event loops to which the kernel refused an io_uring."),
+            ServerMetric(
                 "slow_subscribers_closed_total", .counter, \.slowSubscribersClosed, "Connections closed with 4100."),
             ServerMetric(
                 "protocol_faults_total", .counter, \.protocolFaults, "Connections ended for a fault of the client."),

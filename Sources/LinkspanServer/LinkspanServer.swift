@@ -22,6 +22,7 @@ public final class LinkspanServer: Service {
     private let settings: ServerSettings
     private let instance: InstanceID
     private let logger: Logger
+    private let rings: RingMaker
     private let inboxes: [LoopInbox]
     private let loopCounters: [LoopCounters]
     let congestion: Congestion
@@ -47,9 +48,18 @@ public final class LinkspanServer: Service {
     ///   - instance: unique among all instances that share an upstream.
     ///   - bridgePlane: the bridges; nil for a server without.
     ///   - application: procedures, receivers and what else the program adds; nil for a server that only routes publishes.
-    public init(
+    public convenience init(
         settings: ServerSettings = ServerSettings(), instance: InstanceID, bridgePlane: (any BridgePlane)? = nil,
         application: Application? = nil, logger: Logger
+    ) {
+        self.init(
+            settings: settings, instance: instance, bridgePlane: bridgePlane, application: application, logger: logger,
+            rings: RingMaker(logger: logger))
+    }
+
+    init(
+        settings: ServerSettings, instance: InstanceID, bridgePlane: (any BridgePlane)?, application: Application?,
+        logger: Logger, rings: RingMaker
     ) {
         let loopCount = max(1, settings.eventLoops ?? System.coreCount)
         let congestion = Congestion()
@@ -57,6 +67,7 @@ public final class LinkspanServer: Service {
         self.application = application
         self.instance = instance
         self.logger = logger
+        self.rings = rings
         self.congestion = congestion
         self.inboxes = (0..<loopCount).map { _ in LoopInbox(congestion: congestion) }
         self.loopCounters = (0..<loopCount).map { _ in LoopCounters() }
@@ -312,7 +323,8 @@ public final class LinkspanServer: Service {
             application: self.application, hooks: hooks, connectionEvents: self.connectionEvents,
             exchange: self.exchange,
             instance: self.instance, epoch: WallClock.milliseconds(), bridgePlane: bridgePlane,
-            health: { self.health }, inboxes: self.inboxes, counters: self.loopCounters, congestion: self.congestion)
+            health: { self.health }, inboxes: self.inboxes, counters: self.loopCounters, congestion: self.congestion,
+            rings: self.rings)
     }
 
     private func loadCertificate() throws(CertificateProblem) {

@@ -12,6 +12,11 @@ public struct ServerCounters: Sendable, Hashable {
     public var publishesReceived = 0
     /// Messages handed to subscribers' connections, once per subscriber.
     public var deliveries = 0
+    /// System calls that wrote to several connections together (io_uring), and how many writes they were.
+    public var ringCalls = 0
+    public var ringWrites = 0
+    /// Event loops that write to each connection by itself because the kernel refused them a ring.
+    public var ringRefusals = 0
     /// Connections closed with 4100 because they read slower than their channels publish.
     public var slowSubscribersClosed = 0
     /// Connections that were refused with HTTP 503 or closed at once, because there were too many.
@@ -91,6 +96,7 @@ public struct ServerCounters: Sendable, Hashable {
     static var paths: [WritableKeyPath<ServerCounters, Int>] {
         [
             \.connectionsAccepted, \.connectionsOpen, \.handshakes, \.clientsOpen, \.publishesReceived, \.deliveries,
+            \.ringCalls, \.ringWrites, \.ringRefusals,
             \.slowSubscribersClosed, \.connectionsRefused, \.protocolFaults, \.ratePauses, \.congestionPauses,
             \.upstreamPauses, \.receiptsReached, \.receiptsFailed, \.receiptsLate, \.injectionsDropped,
             \.exchangeMessagesDropped, \.subscriptions, \.channels,
@@ -128,6 +134,9 @@ final class LoopCounters: Sendable {
     let clientsOpen = Counter()
     let publishesReceived = Counter()
     let deliveries = Counter()
+    let ringCalls = Counter()
+    let ringWrites = Counter()
+    let ringRefusals = Counter()
     let slowSubscribersClosed = Counter()
     let connectionsRefused = Counter()
     let protocolFaults = Counter()
@@ -170,6 +179,9 @@ final class LoopCounters: Sendable {
         counters.clientsOpen = self.clientsOpen.current
         counters.publishesReceived = self.publishesReceived.current
         counters.deliveries = self.deliveries.current
+        counters.ringCalls = self.ringCalls.current
+        counters.ringWrites = self.ringWrites.current
+        counters.ringRefusals = self.ringRefusals.current
         counters.slowSubscribersClosed = self.slowSubscribersClosed.current
         counters.connectionsRefused = self.connectionsRefused.current
         counters.protocolFaults = self.protocolFaults.current

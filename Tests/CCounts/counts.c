@@ -101,6 +101,16 @@ ssize_t writev(int descriptor, const struct iovec *vectors, int number) {
     return syscall(SYS_writev, descriptor, vectors, number);
 }
 
+// Of liburing, whose system calls are instructions and not calls of the C library.
+struct io_uring;
+
+int io_uring_submit_and_wait(struct io_uring *ring, unsigned number) {
+    static int (*_Atomic original)(struct io_uring *, unsigned);
+    count(&writes);
+    if (original == NULL) original = (int (*)(struct io_uring *, unsigned))dlsym(RTLD_NEXT, "io_uring_submit_and_wait");
+    return original(ring, number);
+}
+
 ssize_t read(int descriptor, void *bytes, size_t size) {
     count(&reads);
     return syscall(SYS_read, descriptor, bytes, size);

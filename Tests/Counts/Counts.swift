@@ -45,13 +45,23 @@ internal import NIOCore
         var logger = Logger(label: "counts")
         logger.logLevel = .critical
         let instance = InstanceID("counts")!
+        settings.usesIOUring = false
+        try await self.serveFanOut(settings, instance, logger, name: "window")
+        try await self.serveBridge(settings, instance, logger)
+        settings.usesIOUring = true
+        try await self.serveFanOut(settings, instance, logger, name: "ring")
+    }
+
+    private static func serveFanOut(
+        _ settings: ServerSettings, _ instance: InstanceID, _ logger: Logger, name: String
+    ) async throws {
         let server = LinkspanServer(settings: settings, instance: instance, logger: logger)
         let running = Task { try await server.run() }
         guard let port = try await server.address.port else { return }
-        try self.measure(port: port)
+        try self.measure(port: port, name: name)
         running.cancel()
         try await running.value
-        try await self.serveBridge(settings, instance, logger)
+        print("\(name).refusals \(server.counters.ringRefusals)")
     }
 
     /// The same server with a bridge.
@@ -111,7 +121,7 @@ internal import NIOCore
         return [UInt8]((0..<window).map { _ in publish }.joined())
     }
 
-    private static func measure(port: Int) throws {
+    private static func measure(port: Int, name: String) throws {
         counts_leave_out_this_thread(1)
         defer { counts_leave_out_this_thread(0) }
         let publisher = try BlockingClient(port: port)
@@ -125,7 +135,7 @@ internal import NIOCore
                 results.append(try self.count(publisher, subscribers, channel, window: window))
             }
             self.report(
-                "window-\(window)", "delivery", results[0], results[1],
+                "\(name)-\(window)", "delivery", results[0], results[1],
                 deliveries: self.publishes * window * (many - few))
         }
     }

@@ -27,6 +27,7 @@ struct SettingsTests {
               client_publish: false
               strict_handshake: false
               event_loops: 3
+              io_uring: false
               timing:
                 { handshake_timeout: 1s, ping_interval: 2s, ping_timeout: 3s, ping_timeout_disabled: true, ack_timeout: 4s }
               limits:
@@ -61,6 +62,7 @@ struct SettingsTests {
         expected.allowsClientPublish = false
         expected.requiresHandshakeFirst = false
         expected.eventLoops = 3
+        expected.usesIOUring = false
         expected.timing.handshakeTimeout = .seconds(1)
         expected.timing.pingInterval = .seconds(2)
         expected.timing.pingTimeout = .seconds(3)

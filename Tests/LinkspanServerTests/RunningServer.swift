@@ -1,14 +1,15 @@
 import LinkspanBridgeKit
 import LinkspanCore
-import LinkspanServer
 import Logging
 import NIOCore
 import NIOSSL
 
+@testable import LinkspanServer
+
 /// Runs `body` beside a server on a free loopback port, and stops the server after it.
 func withServer(
     bridgePlane: (any BridgePlane)? = nil, instance: InstanceID = InstanceID("test-1")!,
-    application: Application? = nil,
+    application: Application? = nil, rings: RingMaker = RingMaker(),
     _ change: (inout ServerSettings) -> Void = { _ in }, tls: TLSConfiguration? = nil,
     _ body: (LinkspanServer, SocketAddress) async throws -> Void
 ) async throws {
@@ -20,7 +21,8 @@ func withServer(
     settings.timing.pingTimeoutDisabled = true
     change(&settings)
     let server = LinkspanServer(
-        settings: settings, instance: instance, bridgePlane: bridgePlane, application: application, logger: .quiet)
+        settings: settings, instance: instance, bridgePlane: bridgePlane, application: application, logger: .quiet,
+        rings: rings)
     if let tls { try server.attach(tls: tls) }
     let running = Task { try await server.run() }
     do {

@@ -44,6 +44,9 @@ extension BlockDefinition {
                 "Whether anything before the handshake closes the connection (4009)."),
             KeyDefinition(
                 "event_loops", .integer(1...1024), "Threads that serve clients; one per core when not given."),
+            KeyDefinition(
+                "io_uring", .boolean, default: "\(defaults.usesIOUring)",
+                "Whether writes to many clients go to the kernel together, where it has io_uring."),
             KeyDefinition("tls", .block(.certificate), "Serves clients over TLS (wss)."),
             KeyDefinition("auth", .block(.auth), "How clients prove who they are."),
             KeyDefinition("operator", .block(.operatorPort), "Where operators look in; nowhere when not given."),

@@ -91,6 +91,7 @@ struct SettingsReader {
         settings.compression = Self.compression(from: clients)
         settings.moreListeners = block.map("listeners").map(Self.listener)
         settings.eventLoops = block.integer("event_loops")
+        settings.usesIOUring = block.boolean("io_uring") ?? settings.usesIOUring
         settings.dataFolder = block.text("data")
         settings.origins = block.list("origins")?.map(\.value) ?? settings.origins
         settings.allowsClientPublish = block.boolean("client_publish") ?? settings.allowsClientPublish

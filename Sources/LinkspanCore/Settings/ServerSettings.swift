@@ -105,6 +105,10 @@ public struct ServerSettings: Sendable, Hashable {
     public var moreListeners: [ListenerSettings] = []
     /// Event loops; nil means one per core.
     public var eventLoops: Int?
+    /// Whether the writes of a turn to many clients may reach the kernel together, by an io_uring for each loop.
+    ///
+    /// Where the kernel has none for us (before Linux 6.0, or forbidden to the process) each is a system call, as without.
+    public var usesIOUring = true
     /// Exact origins such as `https://app.example.com`; empty admits every origin, a missing one included.
     public var origins: [String] = []
     public var timing = TimingSettings()

@@ -2,39 +2,25 @@ internal import Glibc
 
 /// `send` and `sendmsg` on a socket that must not block.
 enum SocketWriter {
-    /// How far a list of stretches was written: `skip` bytes of stretch `first`, and all before it.
-    struct Progress {
-        var first: Int
-        var skip: Int
-        /// Bytes in all; negative when the socket is broken.
-        var sent: Int
-    }
-
     /// Bytes written; 0 when the socket is full, negative when it is broken.
     static func write(_ bytes: UnsafeRawBufferPointer, to descriptor: CInt) -> Int {
         self.retrying { send(descriptor, bytes.baseAddress, bytes.count, self.flags) }
     }
 
-    static func write(_ vectors: ContiguousArray<iovec>, to descriptor: CInt) -> Progress {
-        var progress = Progress(first: 0, skip: 0, sent: 0)
-        while progress.first < vectors.count {
-            let last = min(progress.first + self.vectorLimit, vectors.count)
-            let total = vectors[progress.first..<last].reduce(0) { $0 + $1.iov_len }
-            var sent = self.write(vectors, progress.first..<last, to: descriptor)
-            if sent < 0 {
-                progress.sent = sent
-                return progress
-            }
-            progress.sent += sent
-            let isWhole = sent == total
-            while progress.first < last, sent >= vectors[progress.first].iov_len {
-                sent -= vectors[progress.first].iov_len
-                progress.first += 1
-            }
-            progress.skip = sent
-            if !isWhole { break }
+    /// Bytes of all stretches that were written; negative when the socket is broken.
+    static func write(_ vectors: ContiguousArray<iovec>, to descriptor: CInt) -> Int {
+        var sent = 0
+        var first = 0
+        while first < vectors.count {
+            let last = min(first + self.vectorLimit, vectors.count)
+            let total = vectors[first..<last].reduce(0) { $0 + $1.iov_len }
+            let taken = self.write(vectors, first..<last, to: descriptor)
+            if taken < 0 { return taken }
+            sent += taken
+            if taken < total { break }
+            first = last
         }
-        return progress
+        return sent
     }
 
     private static let flags = CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL)

@@ -50,6 +50,9 @@ struct ConnectionSlots {
     mutating func setDescriptor(_ descriptor: CInt, of slot: Int) { self.slots[slot].descriptor = descriptor }
 
     @inline(__always)
+    func firstSegment(of slot: Int) -> Int32 { self.slots[slot].firstSegment }
+
+    @inline(__always)
     func lastSegment(of slot: Int) -> Int32 { self.slots[slot].lastSegment }
 
     @inline(__always)

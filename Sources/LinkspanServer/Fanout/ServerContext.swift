@@ -36,6 +36,7 @@ final class ServerContext: Sendable {
     let inboxes: [LoopInbox]
     let counters: [LoopCounters]
     let congestion: Congestion
+    let rings: RingMaker
     /// Channels that one owner remembers before it forgets those without subscribers.
     let ownedChannelLimit = 65_536
 
@@ -48,7 +49,7 @@ final class ServerContext: Sendable {
         connectionEvents: ConnectionEventHub = ConnectionEventHub(), exchange: Exchange? = nil,
         instance: InstanceID, epoch: UInt64, bridgePlane: (any BridgePlane)?,
         health: @escaping @Sendable () -> HealthReport,
-        inboxes: [LoopInbox], counters: [LoopCounters], congestion: Congestion
+        inboxes: [LoopInbox], counters: [LoopCounters], congestion: Congestion, rings: RingMaker = RingMaker()
     ) {
         self.settings = settings
         self.rules = ConnectionRules(settings: settings)
@@ -75,6 +76,7 @@ final class ServerContext: Sendable {
         self.inboxes = inboxes
         self.counters = counters
         self.congestion = congestion
+        self.rings = rings
     }
 
     var loopCount: Int { self.inboxes.count }

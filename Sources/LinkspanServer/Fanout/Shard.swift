@@ -9,13 +9,13 @@ internal import NIOCore
 /// What a connection is to be sent gathers as segments: stretches of blocks that are shared by all subscribers of a channel, or of the
 /// block of answers of this turn. At the end of the turn each connection that has any is written to once.
 final class Shard {
-    private let context: ServerContext
+    let context: ServerContext
     private let index: Int
     private let eventLoop: any EventLoop
     /// Set right after both were made; they live and end together.
     unowned var loop: ServerLoop!
 
-    @exclusivity(unchecked) private var connections = ConnectionSlots()
+    @exclusivity(unchecked) var connections = ConnectionSlots()
     /// By ``FrameForm/index``.
     private let members: [FormMembers]
     private var writer: FormWriter
@@ -26,17 +26,21 @@ final class Shard {
     private var isStopping = false
     private var emptied: EventLoopPromise<Void>?
 
-    // What this turn has gathered.
-    @exclusivity(unchecked) private var staged: ContiguousArray<(frames: FrameBlock, isOwners: Bool)> = []
-    @exclusivity(unchecked) private var answers = FrameBlock()
-    @exclusivity(unchecked) private var segments: ContiguousArray<Segment> = []
-    @exclusivity(unchecked) private var touched: ContiguousArray<Int32> = []
-    @exclusivity(unchecked) private var vectors: ContiguousArray<iovec> = []
-    private var listening: ContiguousArray<ClientConnection> = []
-    private var joining: ContiguousArray<ClientConnection> = []
+    // What this turn has gathered; see Shard+Writing for how it leaves.
+    @exclusivity(unchecked) var staged: ContiguousArray<(frames: FrameBlock, isOwners: Bool)> = []
+    @exclusivity(unchecked) var answers = FrameBlock()
+    @exclusivity(unchecked) var segments: ContiguousArray<Segment> = []
+    @exclusivity(unchecked) var touched: ContiguousArray<Int32> = []
+    @exclusivity(unchecked) var vectors: ContiguousArray<iovec> = []
+    @exclusivity(unchecked) var writesInRing: ContiguousArray<WriteInRing> = []
+    @exclusivity(unchecked) var ring: SocketRing?
+    /// Connections from which a turn writes by a ring.
+    @exclusivity(unchecked) var fewestWritesInRing: Int
+    var listening: ContiguousArray<ClientConnection> = []
+    var joining: ContiguousArray<ClientConnection> = []
 
     /// A stretch of bytes for one connection; they form a list per connection.
-    private struct Segment {
+    struct Segment {
         /// Index in `staged`; -1 means the block of answers.
         var block: Int32
         var next: Int32
@@ -51,13 +55,14 @@ final class Shard {
     init(context: ServerContext, loop: Int, eventLoop: any EventLoop) {
         self.context = context
         self.index = loop
+        self.fewestWritesInRing = context.settings.usesIOUring ? context.rings.fewestWrites : .max
         self.eventLoop = eventLoop
         self.members = FrameForm.all(compressions: context.compressions.count).map(FormMembers.init)
         self.writer = FormWriter(context: context, counters: context.counters[loop])
         self.wheel = TimerWheel(tick: Self.tick(for: context.rules), now: .now())
     }
 
-    private var counters: LoopCounters { self.context.counters[self.index] }
+    var counters: LoopCounters { self.context.counters[self.index] }
 
     /// A twentieth of the shortest interval, so that short ones are kept too, between 5 and 100 ms.
     private static func tick(for rules: ConnectionRules) -> TimeAmount {
@@ -289,81 +294,9 @@ final class Shard {
         self.joining.append(connection)
     }
 
-    // MARK: The end of a turn
-
-    /// Connections that this turn has something for.
-    var writeCount: Int { self.touched.count }
-
-    func endTurn() {
-        if !self.joining.isEmpty { self.answerJoined() }
-        // Writing may end a connection, and so gather a last answer for it or another one.
-        var index = 0
-        while index < self.touched.count {
-            let slot = Int(self.touched[index])
-            index += 1
-            let first = self.connections.takeSegments(of: slot)
-            if first >= 0 { self.write(from: first, to: slot) }
-        }
-        self.touched.removeAll(keepingCapacity: true)
-        self.segments.removeAll(keepingCapacity: true)
-        self.answers.clear()
-        for connection in self.listening { connection.turnWritten() }
-        self.listening.removeAll(keepingCapacity: true)
-        for staged in self.staged where staged.isOwners { self.loop.owner.reclaim(staged.frames) }
-        self.staged.removeAll(keepingCapacity: true)
-    }
-
-    private func answerJoined() {
-        for connection in self.joining { connection.answerJoined() }
-        self.joining.removeAll(keepingCapacity: true)
-    }
-
-    private func write(from first: Int32, to slot: Int) {
-        let segment = self.segments[Int(first)]
-        guard segment.next < 0 else { return self.writeAll(from: first, to: slot) }
-        let bytes = UnsafeRawBufferPointer(start: self.pointer(segment), count: segment.count)
-        let descriptor = self.connections.descriptor(of: slot)
-        var sent = 0
-        if descriptor >= 0 {
-            sent = SocketWriter.write(bytes, to: descriptor)
-            if sent == bytes.count { return }
-        }
-        self.connections[slot]?.takeRest(after: sent) { $0.enqueue(UnsafeRawBufferPointer(rebasing: bytes[sent...])) }
-    }
-
-    private func writeAll(from first: Int32, to slot: Int) {
-        self.vectors.removeAll(keepingCapacity: true)
-        var next = first
-        while next >= 0 {
-            let segment = self.segments[Int(next)]
-            self.vectors.append(
-                iovec(iov_base: UnsafeMutableRawPointer(mutating: self.pointer(segment)), iov_len: segment.count))
-            next = segment.next
-        }
-        let descriptor = self.connections.descriptor(of: slot)
-        var written = SocketWriter.Progress(first: 0, skip: 0, sent: 0)
-        if descriptor >= 0 {
-            written = SocketWriter.write(self.vectors, to: descriptor)
-            if written.first == self.vectors.count { return }
-        }
-        self.connections[slot]?.takeRest(after: written.sent) { connection in
-            var skip = written.skip
-            for vector in self.vectors[written.first...] {
-                connection.enqueue(
-                    UnsafeRawBufferPointer(start: vector.iov_base + skip, count: vector.iov_len - skip))
-                skip = 0
-            }
-        }
-    }
-
     /// Whether, and where, deliveries may be written to the socket directly.
     func setDirect(_ descriptor: CInt, for connection: ClientConnection) {
         self.connections.setDescriptor(descriptor, of: connection.slot)
-    }
-
-    private func pointer(_ segment: Segment) -> UnsafeRawPointer {
-        let block = segment.block < 0 ? self.answers : self.staged[Int(segment.block)].frames
-        return UnsafeRawPointer(block.base + segment.start)
     }
 
     // MARK: Time
