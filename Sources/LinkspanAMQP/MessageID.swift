@@ -2,7 +2,7 @@ internal import LinkspanBridgeKit
 
 /// The `message_id` of our publishes, read back when the upstream returns one as unroutable. Pure.
 enum MessageID {
-    /// `origin/epoch/seq`
+    /// `origin/epoch/seq`, and what else the header has behind a further `/`.
     case origin(UnsafeRawBufferPointer.SubSequence, epoch: UInt64, sequence: UInt64)
     /// `ticket/number`, for messages without header.
     case ticket(UInt64)
@@ -13,8 +13,8 @@ enum MessageID {
             HeaderFields.number(UnsafeRawBufferPointer(rebasing: parts[index]))
         }
         switch parts.count {
-        case 3:
-            guard let epoch = number(1), let sequence = number(2) else { return nil }
+        case 3, 4:
+            guard let epoch = number(1), let sequence = number(2), parts.last?.isEmpty == false else { return nil }
             self = .origin(parts[0], epoch: epoch, sequence: sequence)
         case 2:
             guard parts[0].elementsEqual("ticket".utf8), let ticket = number(1) else { return nil }

@@ -39,7 +39,9 @@ extension Conversation {
             var properties = MosquittoProperties()
             if self.plan.version == .v5 {
                 try properties.addJSONContentType()
-                if let header = egress.header { try properties.add(header) }
+                if let header = egress.header, try !properties.add(header, &self.headerText) {
+                    return self.link.refuse(egress.ticket, .rejected)
+                }
             }
             // Brokers keep nothing of QoS 0 for sessions that are away, where it would take the place of messages.
             let isFleeting = egress.lifetime != nil

@@ -16,6 +16,7 @@ struct Conversation: ~Copyable {
     // Egress
     var window = PublishWindow<ContinuousClock.Instant>()
     let windowLimit: Int
+    var headerText = HeaderText()
     var pending: [EgressMessage] = []
     var pendingIndex = 0
     var mayHaveWork = true

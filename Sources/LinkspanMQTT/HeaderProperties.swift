@@ -8,6 +8,9 @@ struct HeaderProperties {
     /// Properties looked at per message; our own come first, and a hostile sender gets no more of our time than this.
     static let propertyLimit = 64
 
+    /// From the property that has it all.
+    private var whole: EnvelopeHeader?
+
     private var origin: InstanceID?
     private var epoch: UInt64?
     private var sequence: UInt64?
@@ -16,12 +19,16 @@ struct HeaderProperties {
     private var isBroken = false
 
     /// Takes in one property; names that are not ours are skipped.
-    mutating func add(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
+    ///
+    /// - Parameter reader: remembers the last origin, from one message to the next.
+    mutating func add(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, _ reader: inout HeaderReader) {
         guard name.count > 3, name[0] == UInt8(ascii: "l"), name[1] == UInt8(ascii: "s"), name[2] == UInt8(ascii: "-")
         else {
             return
         }
-        if Self.equal(name, HeaderKey.sequence) {
+        if Self.equal(name, HeaderKey.header) {
+            Self.keep(reader.header(value), in: &self.whole, &self.isBroken)
+        } else if Self.equal(name, HeaderKey.sequence) {
             Self.keep(Self.number(value), in: &self.sequence, &self.isBroken)
         } else if Self.equal(name, HeaderKey.epoch) {
             Self.keep(Self.number(value), in: &self.epoch, &self.isBroken)
@@ -36,9 +43,15 @@ struct HeaderProperties {
 
     /// The header; nil when there is none that can be believed.
     func header() -> EnvelopeHeader? {
-        guard !self.isBroken, let origin, let epoch, let sequence, let hops, let acceptedAt else { return nil }
+        if self.isBroken { return nil }
+        if let whole { return self.hasFields ? nil : whole }
+        guard let origin, let epoch, let sequence, let hops, let acceptedAt else { return nil }
         return EnvelopeHeader(
             origin: Origin(instance: origin, epoch: epoch, sequence: sequence), hops: hops, acceptedAt: acceptedAt)
+    }
+
+    private var hasFields: Bool {
+        self.origin != nil || self.epoch != nil || self.sequence != nil || self.hops != nil || self.acceptedAt != nil
     }
 
     /// A field that is malformed or comes twice breaks the header.
@@ -85,13 +98,5 @@ struct HeaderProperties {
             start = end + 1
         }
         return result
-    }
-}
-
-extension EnvelopeHeader {
-    /// The hops as the upstream carries them.
-    var hopList: String {
-        if self.hops.count == 1 { return self.hops[0].string }
-        return self.hops.map(\.string).joined(separator: ",")
     }
 }

@@ -84,6 +84,8 @@ struct HeaderTests {
         let header = EnvelopeHeader(
             origin: Origin(instance: InstanceID("a.b")!, epoch: 7, sequence: 12), hops: [], acceptedAt: 0)
         #expect(matches("a.b/7/12", message(1, header: header)))
+        #expect(matches("a.b/7/12/9", message(1, header: header)))
+        #expect(matches("a.b/7/12/9/a.b,c", message(1, header: header)))
         #expect(!matches("a.b/7/13", message(1, header: header)))
         #expect(!matches("a.b/8/12", message(1, header: header)))
         #expect(!matches("a.c/7/12", message(1, header: header)))

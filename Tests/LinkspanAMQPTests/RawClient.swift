@@ -90,7 +90,10 @@ final class RawClient {
     }
 
     /// Publishes; what it allocates for headers is left to the end of the process.
-    func publish(_ key: String, _ body: String, exchange: String = "linkspan", headers: [(String, Value)] = []) throws {
+    func publish(
+        _ key: String, _ body: String, exchange: String = "linkspan", headers: [(String, Value)] = [],
+        messageID: String? = nil, appID: String? = nil
+    ) throws {
         var properties = amqp_basic_properties_t()
         let entries = UnsafeMutablePointer<amqp_table_entry_t>.allocate(capacity: max(1, headers.count))
         for (index, header) in headers.enumerated() {
@@ -100,6 +103,14 @@ final class RawClient {
         if !headers.isEmpty {
             properties._flags = UInt32(AMQP_BASIC_HEADERS_FLAG)
             properties.headers = amqp_table_t(num_entries: Int32(headers.count), entries: entries)
+        }
+        if let messageID {
+            properties._flags |= UInt32(AMQP_BASIC_MESSAGE_ID_FLAG)
+            properties.message_id = Self.bytes(messageID)
+        }
+        if let appID {
+            properties._flags |= UInt32(AMQP_BASIC_APP_ID_FLAG)
+            properties.app_id = Self.bytes(appID)
         }
         let status = amqp_basic_publish(
             self.raw, 1, Self.bytes(exchange), Self.bytes(key), 0, 0, &properties, Self.bytes(body))

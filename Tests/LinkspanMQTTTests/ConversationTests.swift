@@ -14,8 +14,8 @@ struct ConversationTests {
         conversation.host.publish("sc/news", #"{"hello":"wörld"}"#, header: .test(3, hops: ["fra-1", "ber"]))
         #expect(
             try await outside.received(1) == [
-                "sc/news|0|0|application/json|ls-origin:fra-1 ls-epoch:1795216176123 ls-seq:3 ls-hops:fra-1,ber "
-                    + #"ls-at:1795216176999|{"hello":"wörld"}"#
+                "sc/news|0|0|application/json|ls-header:fra-1/1795216176123/3/1795216176999/fra-1,ber|"
+                    + #"{"hello":"wörld"}"#
             ])
         try await conversation.stop()
     }
@@ -65,12 +65,12 @@ struct ConversationTests {
             ByteBuffer(bytes: [0, 255, 0]), ByteBuffer(repeating: UInt8(ascii: "x"), count: 2_000_000),
         ]
         for (index, payload) in payloads.enumerated() {
-            sender.host.publish("sc/\(index)", payload, header: .test(UInt64(index), hops: hops))
+            sender.host.publish("sc/\(index)", payload, header: .test(UInt64(index + 1), hops: hops))
         }
         let arrivals = try await receiver.arrivals(payloads.count)
         #expect(arrivals.map(\.payload) == payloads)
         #expect(arrivals.map(\.name) == payloads.indices.map { "sc/\($0)" })
-        #expect(arrivals.map(\.header) == payloads.indices.map { .test(UInt64($0), hops: hops) })
+        #expect(arrivals.map(\.header) == payloads.indices.map { .test(UInt64($0 + 1), hops: hops) })
         let settled = try await sender.settled(upTo: UInt64(payloads.count))
         #expect(settled.map(\.0).sorted() == Array(1...UInt64(payloads.count)))
         #expect(settled.allSatisfy { $0.1 == nil })

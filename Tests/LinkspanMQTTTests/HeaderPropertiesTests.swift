@@ -12,9 +12,10 @@ struct HeaderPropertiesTests {
 
     private static func header(_ fields: [(String, String)]) -> EnvelopeHeader? {
         var result = HeaderProperties()
+        var reader = HeaderReader()
         for (name, value) in fields {
             Array(name.utf8).withUnsafeBytes { name in
-                Array(value.utf8).withUnsafeBytes { value in result.add(name: name, value: value) }
+                Array(value.utf8).withUnsafeBytes { value in result.add(name: name, value: value, &reader) }
             }
         }
         return result.header()
@@ -73,15 +74,26 @@ struct HeaderPropertiesTests {
         #expect(Self.with("ls-hops", (most + ["h"]).joined(separator: ",")) == nil)
     }
 
-    @Test func `what we write we read`() {
-        let header = EnvelopeHeader.test(7, hops: ["a", "b", "c"])
-        #expect(header.hopList == "a,b,c")
-        #expect(EnvelopeHeader.test(7).hopList == "fra-1")
+    @Test func `one property has it all`() {
+        let text = "fra-1/1795216176123/42/1795216176999"
+        #expect(Self.header([("traceparent", "00-x"), ("ls-header", text)]) == .test(42))
+        #expect(Self.header([("ls-header", text + "/a,b")]) == .test(42, hops: ["a", "b"]))
+        #expect(Self.header([("ls-header", "fra-1/1795216176123/42")]) == nil)
+    }
+
+    @Test func `a header that comes twice, in one form or both, is none`() {
+        let text = ("ls-header", "fra-1/1795216176123/42/1795216176999")
+        #expect(Self.header([text, text]) == nil)
+        #expect(Self.header([text] + Self.whole) == nil)
+        #expect(Self.header(Self.whole + [text]) == nil)
+        for field in Self.whole { #expect(Self.header([text, field]) == nil) }
+        #expect(Self.header([("ls-header", "damaged")] + Self.whole) == nil)
     }
 
     @Test func `any bytes are read without a trap`() {
         var random = SeededRandom()
-        let names = Self.whole.map(\.0) + ["ls-", "ls", "", "ls-originx"]
+        var reader = HeaderReader()
+        let names = Self.whole.map(\.0) + ["ls-header", "ls-", "ls", "", "ls-originx"]
         for _ in 0..<20_000 {
             var fields = HeaderProperties()
             for _ in 0..<Int.random(in: 0...8, using: &random) {
@@ -92,7 +104,7 @@ struct HeaderPropertiesTests {
                         UInt8.random(in: 0...255, using: &random),
                     ].randomElement(using: &random)!
                 }
-                name.withUnsafeBytes { name in value.withUnsafeBytes { fields.add(name: name, value: $0) } }
+                name.withUnsafeBytes { name in value.withUnsafeBytes { fields.add(name: name, value: $0, &reader) } }
             }
             if let header = fields.header() { #expect(header.hops.count <= HeaderFields.hopLimit, "\(random)") }
         }

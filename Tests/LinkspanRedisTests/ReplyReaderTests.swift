@@ -129,8 +129,8 @@ import Testing
     @Test(arguments: [0, 1, 9, 10, 99, 100, 12_345, UInt64.max])
     func `numbers are written in decimal`(number: UInt64) {
         var buffer = ByteBuffer()
-        buffer.writeBulk(number)
-        #expect(String(buffer: buffer) == "$\(String(number).count)\r\n\(number)\r\n")
+        buffer.writeDecimal(number)
+        #expect(String(buffer: buffer) == "\(number)")
     }
 
     @Test func `a publish is what hiredis would have written`() {

@@ -82,9 +82,7 @@ import Testing
         }
         var theirs = ByteBuffer()
         let start = ["XADD", "sc/stream", "MAXLEN", "~", "100000", "*", "channel", "sc/a", "data", "{}"]
-        let fields = [
-            "ls-origin", "fra-1", "ls-epoch", "1795216176123", "ls-seq", "7", "ls-hops", "fra-1,ber.2", "ls-at", "8",
-        ]
+        let fields = ["ls-header", "fra-1/1795216176123/7/8/fra-1,ber.2"]
         theirs.writeCommand(start + fields)
         theirs.writeCommand(start)
         #expect(String(buffer: buffer) == String(buffer: theirs))
@@ -107,8 +105,13 @@ import Testing
             with(9, "99999999999999999999"), with(9, "0"),
             with(11, "x,,y"), with(11, String(repeating: "x,", count: 100) + "x"), with(13, ""), with(4, "ls-other"),
         ]
-        let (found, summary) = try Self.read(Self.reply([whole] + damaged + [["data", "1"], ["channel", "a"], []]))
-        #expect(found == ["a 1 x 1 2 [x] 3"] + Array(repeating: "a 1 raw", count: damaged.count))
+        let text = ["channel", "a", "data", "1", "ls-header"]
+        let ambiguous = [text + ["x/1/2"], text + ["x/1/2/3", "ls-seq", "2"], whole + ["ls-header", "x/1/2/3"]]
+        let (found, summary) = try Self.read(
+            Self.reply(
+                [whole, text + ["x/1/2/3"]] + damaged + ambiguous + [["data", "1"], ["channel", "a"], []]))
+        let raw = Array(repeating: "a 1 raw", count: damaged.count + ambiguous.count)
+        #expect(found == ["a 1 x 1 2 [x] 3", "a 1 x 1 2 [x] 3"] + raw)
         #expect(summary?.strangers == 3)
     }
 

@@ -34,10 +34,7 @@ struct DeliveryReader {
         bodySize: UInt64, _ properties: UnsafeMutablePointer<amqp_basic_properties_t>?
     ) -> IngressMessage? {
         guard case .expectsHeader = self.state else { return nil }
-        self.header = properties.flatMap { properties in
-            guard properties.pointee._flags & UInt32(AMQP_BASIC_HEADERS_FLAG) != 0 else { return nil }
-            return self.headers.header(from: HeaderFields(properties.pointee.headers))
-        }
+        self.header = properties.flatMap { self.headers.header(from: HeaderFields($0.pointee)) }
         self.payload = self.allocator.buffer(capacity: Int(min(bodySize, UInt64(Self.initialCapacity))))
         self.state = .expectsBody(left: bodySize)
         return bodySize == 0 ? self.finish() : nil
@@ -66,8 +63,15 @@ extension HeaderFields {
     /// Entries looked at; more than any program of ours sends.
     private static let entryLimit = 256
 
+    /// Fields of the table, and where it has none of ours the `message_id` of who calls itself an instance.
+    init(_ properties: amqp_basic_properties_t) {
+        self.init()
+        if properties._flags & UInt32(AMQP_BASIC_HEADERS_FLAG) != 0 { self = HeaderFields(properties.headers) }
+        if self.text == nil, !self.hasFields, let id = properties.messageIDOfInstance { self.text = id }
+    }
+
     /// Reads our headers from a table of a stranger's making: wrong types are absent, nested tables are never entered.
-    init(_ table: amqp_table_t) {
+    private init(_ table: amqp_table_t) {
         self.init()
         let count = min(Int(table.num_entries), Self.entryLimit)
         for entry in UnsafeBufferPointer(start: table.entries, count: max(0, count)) {
@@ -75,7 +79,10 @@ extension HeaderFields {
             else {
                 continue
             }
-            if entry.key.equals(HeaderKey.origin) {
+            if entry.key.equals(HeaderKey.header) {
+                // What is there and no text is no header either, whatever else the message says.
+                self.text = entry.value.text ?? UnsafeRawBufferPointer(start: nil, count: 0)
+            } else if entry.key.equals(HeaderKey.origin) {
                 self.origin = entry.value.text
             } else if entry.key.equals(HeaderKey.epoch) {
                 self.epoch = entry.value.number
@@ -87,6 +94,14 @@ extension HeaderFields {
                 self.acceptedAt = entry.value.number
             }
         }
+    }
+}
+
+extension amqp_basic_properties_t {
+    fileprivate var messageIDOfInstance: UnsafeRawBufferPointer? {
+        let flags = UInt32(AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_APP_ID_FLAG)
+        guard self._flags & flags == flags, self.app_id.equals(PropertyWriter.appID) else { return nil }
+        return self.message_id.buffer
     }
 }
 

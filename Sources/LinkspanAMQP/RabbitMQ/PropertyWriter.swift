@@ -3,14 +3,19 @@ internal import LinkspanBridgeKit
 internal import NIOCore
 
 /// Writes the properties of publishes into memory of its own, so that a publish allocates nothing.
+///
+/// The header of a message stands in its `message_id`: RabbitMQ takes a table of headers apart and puts it together again for each message, which costs a
+/// sixth of its rate. Only a header that is too long for a short string is an entry of the table, with the identity alone for `message_id`.
 struct PropertyWriter: ~Copyable {
-    private static let headerCount = 5
-    /// Origin, message id (origin, two numbers, separators), the most hops that ``HeaderFields/hopLimit`` allows, and a lifetime.
-    private static let textCapacity = 64 + (64 + 1 + 20 + 1 + 20) + HeaderFields.hopLimit * 65 + 20
+    /// The longest short string (AMQP 0-9-1, 4.2.5.3).
+    private static let shortLimit = 255
+    /// `ticket/` and a number, and a lifetime.
+    private static let textCapacity = 7 + 20 + 20
 
-    private let headers: UnsafeMutablePointer<amqp_table_entry_t>
+    private let entry: UnsafeMutablePointer<amqp_table_entry_t>
     private let text: UnsafeMutableRawPointer
     private var used = 0
+    private var header = HeaderText()
     private let deliveryMode: UInt8
     private let namesTickets: Bool
 
@@ -18,20 +23,15 @@ struct PropertyWriter: ~Copyable {
     ///   - isPersistent: whether a durable queue keeps the message on disk.
     ///   - namesTickets: whether a message without header gets a message id too, to be recognised when it is returned.
     init(isPersistent: Bool, namesTickets: Bool) {
-        self.headers = .allocate(capacity: Self.headerCount)
-        self.headers.initialize(repeating: amqp_table_entry_t(), count: Self.headerCount)
+        self.entry = .allocate(capacity: 1)
+        self.entry.initialize(to: RabbitConnection.entry(HeaderKey.header, text: amqp_empty_bytes))
         self.text = .allocate(byteCount: Self.textCapacity, alignment: 1)
         self.deliveryMode = isPersistent ? 2 : 1
         self.namesTickets = namesTickets
-        self.headers[0] = RabbitConnection.entry(HeaderKey.origin, text: amqp_empty_bytes)
-        self.headers[1] = RabbitConnection.entry(HeaderKey.epoch, integer: 0)
-        self.headers[2] = RabbitConnection.entry(HeaderKey.sequence, integer: 0)
-        self.headers[3] = RabbitConnection.entry(HeaderKey.hops, text: amqp_empty_bytes)
-        self.headers[4] = RabbitConnection.entry(HeaderKey.acceptedAt, integer: 0)
     }
 
     deinit {
-        self.headers.deallocate()
+        self.entry.deallocate()
         self.text.deallocate()
     }
 
@@ -40,7 +40,7 @@ struct PropertyWriter: ~Copyable {
         var properties = amqp_basic_properties_t()
         properties._flags = UInt32(AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_APP_ID_FLAG)
         properties.delivery_mode = self.deliveryMode
-        properties.app_id = amqp_bytes_t("linkspan")
+        properties.app_id = amqp_bytes_t(Self.appID)
         if message.payload.readableBytes > 0 {
             properties._flags |= UInt32(AMQP_BASIC_CONTENT_TYPE_FLAG)
             properties.content_type = amqp_bytes_t("application/json")
@@ -59,37 +59,23 @@ struct PropertyWriter: ~Copyable {
             }
             return properties
         }
-        guard self.write(header) else { return nil }
-        properties._flags |= UInt32(AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_TIMESTAMP_FLAG)
-        properties.headers = amqp_table_t(num_entries: Int32(Self.headerCount), entries: self.headers)
-        properties.message_id = self.messageID(header.origin)
+        guard let (text, identityLength) = self.header.write(header) else { return nil }
+        properties._flags |= UInt32(AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_TIMESTAMP_FLAG)
+        if text.count <= Self.shortLimit {
+            properties.message_id = amqp_bytes_t(text)
+        } else {
+            properties._flags |= UInt32(AMQP_BASIC_HEADERS_FLAG)
+            self.entry.pointee.value.value.bytes = amqp_bytes_t(text)
+            properties.headers = amqp_table_t(num_entries: 1, entries: self.entry)
+            properties.message_id = amqp_bytes_t(UnsafeRawBufferPointer(rebasing: text[..<identityLength]))
+        }
         // AMQP 0-9-1, 4.2.5.4: timestamps count seconds.
         properties.timestamp = header.acceptedAt / 1_000
         return properties
     }
 
-    private mutating func write(_ header: EnvelopeHeader) -> Bool {
-        guard header.hops.count <= HeaderFields.hopLimit, let epoch = Int64(exactly: header.origin.epoch),
-            let sequence = Int64(exactly: header.origin.sequence), let acceptedAt = Int64(exactly: header.acceptedAt)
-        else { return false }
-        self.headers[0].value.value.bytes = self.append(header.origin.instance.string)
-        self.headers[1].value.value.i64 = epoch
-        self.headers[2].value.value.i64 = sequence
-        self.headers[3].value.value.bytes = self.append(hops: header.hops)
-        self.headers[4].value.value.i64 = acceptedAt
-        return true
-    }
-
-    /// The message's identity as text: `origin/epoch/seq`.
-    private mutating func messageID(_ origin: Origin) -> amqp_bytes_t {
-        let start = self.used
-        _ = self.append(origin.instance.string)
-        self.append(UInt8(ascii: "/"))
-        self.append(origin.epoch)
-        self.append(UInt8(ascii: "/"))
-        self.append(origin.sequence)
-        return self.bytes(from: start)
-    }
+    /// By which a receiver knows that a `message_id` may be a header.
+    static let appID: StaticString = "linkspan"
 
     private mutating func ticketID(_ ticket: UInt64) -> amqp_bytes_t {
         let start = self.used
@@ -101,15 +87,6 @@ struct PropertyWriter: ~Copyable {
     private mutating func decimal(_ number: UInt64) -> amqp_bytes_t {
         let start = self.used
         self.append(number)
-        return self.bytes(from: start)
-    }
-
-    private mutating func append(hops: [InstanceID]) -> amqp_bytes_t {
-        let start = self.used
-        for index in hops.indices {
-            if index > 0 { self.append(UInt8(ascii: ",")) }
-            _ = self.append(hops[index].string)
-        }
         return self.bytes(from: start)
     }
 

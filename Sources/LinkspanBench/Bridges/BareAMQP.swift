@@ -18,7 +18,7 @@ struct AMQPSource: FlowSource {
         self.client = try RabbitClient(port: port, key: name)
         self.client.isPersistent = isConfirming
         self.isConfirming = isConfirming
-        self.client.headers = carriesHeader ? RabbitHeaders() : nil
+        self.client.carriesHeader = carriesHeader
         if isConfirming { try self.client.selectConfirms() }
     }
 
@@ -56,48 +56,13 @@ struct AMQPSink: FlowSink {
     }
 }
 
-/// The headers of a bridge's messages, with the lengths that they have there.
-private final class RabbitHeaders {
-    private static let fields: [(name: StaticString, isText: Bool)] = [
-        ("ls-origin", true), ("ls-epoch", false), ("ls-seq", false), ("ls-hops", true), ("ls-at", false),
-    ]
-    private let entries = UnsafeMutablePointer<amqp_table_entry_t>.allocate(capacity: RabbitHeaders.fields.count)
-
-    init() {
-        for (index, field) in Self.fields.enumerated() {
-            var value = amqp_field_value_t()
-            if field.isText {
-                value.kind = UInt8(AMQP_FIELD_KIND_UTF8.rawValue)
-                value.value.bytes = RabbitClient.bytes("bench-1")
-            } else {
-                value.kind = UInt8(AMQP_FIELD_KIND_I64.rawValue)
-                value.value.i64 = 1_795_246_646_322
-            }
-            (self.entries + index).initialize(
-                to: amqp_table_entry_t(key: RabbitClient.bytes(field.name), value: value))
-        }
-    }
-
-    deinit {
-        self.entries.deallocate()
-    }
-
-    func write(into properties: inout amqp_basic_properties_t) {
-        properties._flags |= UInt32(
-            AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_TIMESTAMP_FLAG | AMQP_BASIC_APP_ID_FLAG)
-        properties.headers = amqp_table_t(num_entries: Int32(Self.fields.count), entries: self.entries)
-        properties.message_id = RabbitClient.bytes("bench-1/1795246646322/100000")
-        properties.app_id = RabbitClient.bytes("linkspan")
-        properties.timestamp = 1_795_246_646
-    }
-}
-
 /// Sole owner of one AMQP connection with one channel. Lives on one thread.
 private final class RabbitClient {
     private let raw: amqp_connection_state_t
     private static let exchange: StaticString = "linkspan"
     private let key: StaticString
-    var headers: RabbitHeaders?
+    /// Whether each message has the properties of a bridge's, with the lengths that they have there.
+    var carriesHeader = false
     var isPersistent = true
     private var body: [UInt8] = []
     private var left: UInt64 = 0
@@ -143,7 +108,13 @@ private final class RabbitClient {
         properties._flags = UInt32(AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_CONTENT_TYPE_FLAG)
         properties.delivery_mode = self.isPersistent ? 2 : 1
         properties.content_type = Self.bytes("application/json")
-        self.headers?.write(into: &properties)
+        if self.carriesHeader {
+            properties._flags |= UInt32(
+                AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_TIMESTAMP_FLAG | AMQP_BASIC_APP_ID_FLAG)
+            properties.message_id = Self.bytes("bench-1/1795246646322/100000/1795246646322")
+            properties.app_id = Self.bytes("linkspan")
+            properties.timestamp = 1_795_246_646
+        }
         let body = amqp_bytes_t(len: payload.count, bytes: UnsafeMutableRawPointer(mutating: payload.baseAddress))
         let code = amqp_basic_publish(
             self.raw, 1, Self.bytes(Self.exchange), Self.bytes(self.key), 0, 0, &properties, body)

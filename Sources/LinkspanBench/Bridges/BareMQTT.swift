@@ -57,20 +57,16 @@ struct MQTTSink: FlowSink {
     }
 }
 
-/// What a bridge puts beside each message: five user properties and a content type.
+/// What a bridge puts beside each message: a user property and a content type.
 private final class MQTTProperties {
     private(set) var list: OpaquePointer?
 
     init(_ header: EnvelopeHeader = Identities.example) {
         mosquitto_property_add_string(&self.list, Int32(MQTT_PROP_CONTENT_TYPE.rawValue), "application/json")
         let origin = header.origin
-        let pairs = [
-            ("ls-origin", origin.instance.string), ("ls-epoch", "\(origin.epoch)"), ("ls-seq", "\(origin.sequence)"),
-            ("ls-hops", origin.instance.string), ("ls-at", "\(header.acceptedAt)"),
-        ]
-        for (name, value) in pairs {
-            mosquitto_property_add_string_pair(&self.list, Int32(MQTT_PROP_USER_PROPERTY.rawValue), name, value)
-        }
+        mosquitto_property_add_string_pair(
+            &self.list, Int32(MQTT_PROP_USER_PROPERTY.rawValue), "ls-header",
+            "\(origin.instance)/\(origin.epoch)/\(origin.sequence)/\(header.acceptedAt)")
     }
 
     deinit {

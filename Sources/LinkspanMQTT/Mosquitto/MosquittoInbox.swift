@@ -32,6 +32,7 @@ final class MosquittoInbox {
     var complaints: [String] = []
 
     private let isVersion5: Bool
+    private var headers = HeaderReader()
     private var arrivals: [Arrival] = []
     private var arena = ByteBuffer()
     private(set) var arrivedBytes = 0
@@ -103,7 +104,7 @@ final class MosquittoInbox {
         // messages do not have (3.3.1.3).
         guard let topic = message.topic, self.isVersion5 || !message.retain else { return }
         var arrival = Arrival(
-            topic: String(cString: topic), header: properties.flatMap(Self.header), offset: 0, length: payload.count)
+            topic: String(cString: topic), header: properties.flatMap(self.header), offset: 0, length: payload.count)
         if payload.count >= Self.largePayload {
             arrival.large = ByteBuffer(bytes: payload)
         } else {
@@ -114,7 +115,7 @@ final class MosquittoInbox {
         self.arrivals.append(arrival)
     }
 
-    private static func header(_ properties: OpaquePointer) -> EnvelopeHeader? {
+    private func header(_ properties: OpaquePointer) -> EnvelopeHeader? {
         var fields = HeaderProperties()
         var next: OpaquePointer? = properties
         var isFirst = true
@@ -131,7 +132,7 @@ final class MosquittoInbox {
             isFirst = false
             fields.add(
                 name: UnsafeRawBufferPointer(start: name, count: strlen(name)),
-                value: UnsafeRawBufferPointer(start: value, count: strlen(value)))
+                value: UnsafeRawBufferPointer(start: value, count: strlen(value)), &self.headers)
         }
         return fields.header()
     }

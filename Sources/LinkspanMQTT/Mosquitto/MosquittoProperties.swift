@@ -22,18 +22,14 @@ struct MosquittoProperties: ~Copyable {
             mosquitto_property_add_string(&self.list, Int32(MQTT_PROP_CONTENT_TYPE.rawValue), "application/json"))
     }
 
-    mutating func add(_ header: EnvelopeHeader) throws(MosquittoError) {
-        try self.add(HeaderKey.origin, header.origin.instance.string)
-        try self.add(HeaderKey.epoch, String(header.origin.epoch))
-        try self.add(HeaderKey.sequence, String(header.origin.sequence))
-        try self.add(HeaderKey.hops, header.hopList)
-        try self.add(HeaderKey.acceptedAt, String(header.acceptedAt))
-    }
-
-    private mutating func add(_ key: StaticString, _ value: String) throws(MosquittoError) {
-        let name = UnsafeRawPointer(key.utf8Start).assumingMemoryBound(to: CChar.self)
+    /// - Returns: false when the header cannot be expressed.
+    mutating func add(_ header: EnvelopeHeader, _ text: inout HeaderText) throws(MosquittoError) -> Bool {
+        guard let value = text.write(header)?.text.baseAddress else { return false }
+        let name = UnsafeRawPointer(HeaderKey.header.utf8Start).assumingMemoryBound(to: CChar.self)
         try Self.check(
-            mosquitto_property_add_string_pair(&self.list, Int32(MQTT_PROP_USER_PROPERTY.rawValue), name, value))
+            mosquitto_property_add_string_pair(
+                &self.list, Int32(MQTT_PROP_USER_PROPERTY.rawValue), name, value.assumingMemoryBound(to: CChar.self)))
+        return true
     }
 
     private static func check(_ code: Int32) throws(MosquittoError) {

@@ -32,19 +32,6 @@ extension ByteBuffer {
         self.writeStaticString("\r\n")
     }
 
-    /// Appends a bulk string with a decimal number.
-    mutating func writeBulk(_ number: UInt64) {
-        var digits = 1
-        var rest = number / 10
-        while rest > 0 {
-            digits += 1
-            rest /= 10
-        }
-        self.writeBulkHead(digits)
-        self.writeDecimal(number)
-        self.writeStaticString("\r\n")
-    }
-
     mutating func writeBulkHead(_ length: Int) {
         self.writeInteger(UInt8(ascii: "$"))
         self.writeDecimal(UInt64(length))

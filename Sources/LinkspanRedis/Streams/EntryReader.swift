@@ -104,6 +104,7 @@ struct EntryReader {
                     header.acceptedAt = HeaderFields.number(text)
                 case 6 where reader.isString(at: index, HeaderKey.sequence): header.sequence = HeaderFields.number(text)
                 case 8 where reader.isString(at: index, HeaderKey.epoch): header.epoch = HeaderFields.number(text)
+                case 9 where reader.isString(at: index, HeaderKey.header): header.text = text
                 case 9 where reader.isString(at: index, HeaderKey.origin): header.origin = text
                 default: break
                 }
