@@ -131,14 +131,14 @@ import Testing
     }
 
     @Test func `a mark that is not whole is none`() {
-        let mark = SettledMark.encode(4711)
-        #expect(SettledMark.decode(mark) == 4711)
+        let mark = PositionMark.encode(4711)
+        #expect(PositionMark.decode(mark) == 4711)
         for index in mark.indices {
             var damaged = mark
             damaged[index] ^= 1
-            #expect(SettledMark.decode(damaged) == nil)
-            #expect(SettledMark.decode(Array(mark[..<index])) == nil)
+            #expect(PositionMark.decode(damaged) == nil)
+            #expect(PositionMark.decode(Array(mark[..<index])) == nil)
         }
-        #expect(SettledMark.decode([UInt8](repeating: 0, count: 12)) == nil)
+        #expect(PositionMark.decode([UInt8](repeating: 0, count: 12)) == nil)
     }
 }

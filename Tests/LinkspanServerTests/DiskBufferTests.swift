@@ -137,6 +137,49 @@ import Testing
         }
     }
 
+    enum Harm: CaseIterable, Sendable {
+        case deleted, emptied, cut
+    }
+
+    @Test(arguments: Harm.allCases, [false, true])
+    func `an end of the files that is gone is counted, and what comes next is kept`(
+        harm: Harm, isFirstSettled: Bool
+    ) async throws {
+        let (name, folder) = (uniqueUpstream(), try TestFolder("buffer"))
+        let settings = Self.settings(name, folder)
+        try await HostUnderTest(settings, upstream: name).running { host in
+            let run = try await host.connected()
+            for number in 1...4 { host.offer(.test("\(number)", sequence: UInt64(number))) }
+            let work = try await self.taken(run, 4)
+            if isFirstSettled { run.link.confirm(work[0].ticket...work[0].ticket) }
+        }
+        let path = folder.file("buffers/b/" + (try #require(try Self.segments(folder).first)))
+        let bytes = try Data(contentsOf: URL(filePath: path))
+        switch harm {
+        case .deleted: try FileManager.default.removeItem(atPath: path)
+        case .emptied: try Data().write(to: URL(filePath: path))
+        // The last two records, and a part of the one before.
+        case .cut: try bytes.prefix(8 + (bytes.count - 8) / 4 * 3 / 2).write(to: URL(filePath: path))
+        }
+        let left = harm == .cut && !isFirstSettled ? ["1"] : []
+        let lost = UInt64(4 - left.count - (isFirstSettled ? 1 : 0))
+        let second = try HostUnderTest(settings, upstream: name)
+        try await second.running { host in
+            let run = try await host.connected(1)
+            host.offer(.test("5", sequence: 5))
+            let work = try await self.taken(run, left.count + 1)
+            #expect(work.map { String(buffer: $0.payload) } == left + ["5"])
+            #expect(host.status.egress.dropped[.damaged] == lost && host.isBalanced)
+            run.link.confirm(work[0].ticket...work[left.count].ticket)
+        }
+        // It is told once.
+        let third = try HostUnderTest(settings, upstream: name)
+        try await third.running { host in
+            _ = try await host.connected(2)
+            #expect(host.status.egress.dropped[.damaged] == 0 && host.status.egress.recovered == 0 && host.isBalanced)
+        }
+    }
+
     @Test func `files of another version are left alone, and the start says so`() async throws {
         let (name, folder) = (uniqueUpstream(), try TestFolder("buffer"))
         let settings = Self.settings(name, folder)

@@ -98,4 +98,12 @@ public struct StoredBuffer: Sendable {
     public var settledBelow: UInt64 = 1
 
     public init() {}
+
+    /// Records were written up to `end`, and those behind the last segment are gone: they count as damaged once it has been read.
+    public mutating func extend(to end: UInt64) {
+        if self.segments.isEmpty {
+            self.segments.append(Segment(first: self.settledBelow, end: end, byteCount: SegmentFormat.headBytes))
+        }
+        self.segments[self.segments.count - 1].end = end
+    }
 }

@@ -2,7 +2,7 @@ internal import Glibc
 internal import LinkspanCore
 internal import NIOCore
 
-/// The files of one disk buffer: segments, the mark of what is settled, and a lock that keeps a second process out.
+/// The files of one disk buffer: segments, marks of what is settled and of what was written, and a lock that keeps a second process out.
 ///
 /// Every call may block on the disk; for the thread of the buffer only. Nothing here is shared.
 struct BufferFolder: ~Copyable {
@@ -12,7 +12,9 @@ struct BufferFolder: ~Copyable {
     private let mark: Int32
     /// The segment that is written to.
     private var open: (segment: UInt64, descriptor: Int32)?
-    private var markSlot = 0
+    /// Which of the two places of each mark was written last.
+    private var settledSlot = 0
+    private var writtenSlot = 0
 
     /// Makes the folder if there is none, and takes its lock for as long as this value lives.
     init(_ path: String) throws(BufferFolderError) {
@@ -184,24 +186,38 @@ struct BufferFolder: ~Copyable {
         unlinkat(self.folder, Self.fileName(segment), 0)
     }
 
-    // MARK: The mark
+    // MARK: Marks
 
-    /// Nil when there is none, or none that is whole.
-    func settledBelow() -> UInt64? {
+    /// Before which position everything is settled; nil when there is no mark, or none that is whole.
+    func settledBelow() -> UInt64? { self.highestMark(in: 0..<2) }
+
+    /// Up to which position records were written, nearly; nil as above. Files that end before have lost something.
+    func writtenBelow() -> UInt64? { self.highestMark(in: 2..<4) }
+
+    private func highestMark(in slots: Range<Int>) -> UInt64? {
         var best: UInt64?
-        for slot in 0..<2 {
-            var bytes = [UInt8](repeating: 0, count: SettledMark.byteCount)
-            let count = pread(self.mark, &bytes, bytes.count, off_t(slot * SettledMark.slotBytes))
-            if count == bytes.count, let value = SettledMark.decode(bytes) { best = max(best ?? 0, value) }
+        for slot in slots {
+            var bytes = [UInt8](repeating: 0, count: PositionMark.byteCount)
+            let count = pread(self.mark, &bytes, bytes.count, off_t(slot * PositionMark.slotBytes))
+            if count == bytes.count, let value = PositionMark.decode(bytes) { best = max(best ?? 0, value) }
         }
         return best
     }
 
-    /// Written to one of two places in turn, so that one of them is always whole. A mark that fails to be written is only old.
-    mutating func writeSettled(below position: UInt64) {
-        let bytes = SettledMark.encode(position)
-        self.markSlot ^= 1
-        _ = pwrite(self.mark, bytes, bytes.count, off_t(self.markSlot * SettledMark.slotBytes))
+    mutating func noteSettled(below position: UInt64) {
+        self.settledSlot ^= 1
+        self.note(position, at: self.settledSlot)
+    }
+
+    mutating func noteWritten(below position: UInt64) {
+        self.writtenSlot ^= 1
+        self.note(position, at: 2 + self.writtenSlot)
+    }
+
+    /// To one of two places in turn, so that one of them is always whole. A mark that fails to be written is only old.
+    private func note(_ position: UInt64, at slot: Int) {
+        let bytes = PositionMark.encode(position)
+        _ = pwrite(self.mark, bytes, bytes.count, off_t(slot * PositionMark.slotBytes))
     }
 
     func syncMark() {

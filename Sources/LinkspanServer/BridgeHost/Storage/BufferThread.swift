@@ -74,7 +74,7 @@ struct BufferThread: Sendable {
 
     private func perform(_ job: StorageJob, _ folder: inout BufferFolder) -> StorageOutcome {
         var outcome = StorageOutcome()
-        if let mark = job.settledBelow { folder.writeSettled(below: mark) }
+        if let mark = job.settledBelow { folder.noteSettled(below: mark) }
         if !job.deletions.isEmpty {
             // Else a crash could keep the deletion and not the mark, and settled records would look lost.
             if self.settings.sync != .never { folder.syncMark() }
@@ -87,6 +87,9 @@ struct BufferThread: Sendable {
             }
         } catch {
             outcome.problem = StorageProblem(error.description, isFull: error.isFull)
+        }
+        if let last = job.writes.prefix(outcome.writes).last {
+            folder.noteWritten(below: last.position + UInt64(last.envelopes.count))
         }
         if let read = job.read { outcome.read = self.read(read, folder) }
         return outcome
@@ -185,7 +188,8 @@ struct BufferThread: Sendable {
     private func recover(_ folder: inout BufferFolder) throws(BufferFolderError) -> StoredBuffer {
         let names = try folder.segments()
         var stored = StoredBuffer()
-        stored.settledBelow = folder.settledBelow() ?? names.first ?? 1
+        let settledBelow = folder.settledBelow()
+        stored.settledBelow = settledBelow ?? names.first ?? 1
         for (index, first) in names.enumerated() {
             let next = index + 1 < names.count ? names[index + 1] : nil
             if let next, next <= stored.settledBelow {
@@ -195,6 +199,15 @@ struct BufferThread: Sendable {
             } else {
                 folder.delete(first)
             }
+        }
+        // What was written says nothing of what was needed, without a mark of what is settled: so there is one from the first start.
+        if settledBelow == nil { folder.noteSettled(below: stored.settledBelow) }
+        let found = stored.segments.last?.end ?? stored.settledBelow
+        if let written = folder.writtenBelow(), written > found, settledBelow != nil || !stored.segments.isEmpty {
+            self.logger.error(
+                "Disk buffer has lost its end; what is missing is counted as damaged",
+                metadata: [LogKey.dropped: "\(written - found)"])
+            stored.extend(to: written)
         }
         if let last = stored.segments.last {
             self.logger.notice(

@@ -1,7 +1,8 @@
-/// What a disk buffer remembers beside its records: the position before which everything is settled, with a checksum.
-public enum SettledMark {
+/// A position that a disk buffer remembers beside its records, with a checksum: before which everything is settled, and up to which records were
+/// written.
+public enum PositionMark {
     public static let byteCount = 12
-    /// Distance of the two places where it is written in turn: far enough for no write to touch both.
+    /// Distance of the places where marks are written: far enough for no write to touch two.
     public static let slotBytes = 4096
 
     public static func encode(_ position: UInt64) -> [UInt8] {
