@@ -340,7 +340,9 @@ class Client:
                 away = set()
                 for lengths in self.absences:
                     place = lengths.get(key, 0)
-                    before, after = max(numbers[:place], default=-1), min(numbers[place:], default=pace.sent)
+                    before = max(numbers[:place], default=-1)
+                    # What is known from before the absence may come again first.
+                    after = min((number for number in numbers[place:] if number > before), default=pace.sent)
                     away |= set(range(before + 1, after)) - found
                 report["sent"] += len(answered)
                 report["received"] += len(numbers)
