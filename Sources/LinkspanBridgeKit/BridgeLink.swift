@@ -98,11 +98,19 @@ public final class BridgeLink: Sendable {
     /// The URL to use this time; the host walks through the configured ones.
     public let upstream: UpstreamURL
 
+    /// A loop that serves clients, for a bridge that lives on one; nil when the host has none to lend. It runs as long as the conversation.
+    ///
+    /// Between clients and such a bridge no thread has to be woken. Whatever takes long there delays those clients: files are read elsewhere.
+    public let eventLoop: (any EventLoop)?
+
     private let host: any BridgeLinkHost
 
-    package init(logger: Logger, upstream: UpstreamURL, host: any BridgeLinkHost) {
+    package init(
+        logger: Logger, upstream: UpstreamURL, eventLoop: (any EventLoop)? = nil, host: any BridgeLinkHost
+    ) {
         self.logger = logger
         self.upstream = upstream
+        self.eventLoop = eventLoop
         self.host = host
     }
 

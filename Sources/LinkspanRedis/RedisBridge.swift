@@ -35,7 +35,7 @@ public struct RedisBridge: Bridge {
     }
 
     public func run(on link: BridgeLink) async throws {
-        let eventLoop = MultiThreadedEventLoopGroup.singleton.any()
+        let eventLoop = link.eventLoop ?? MultiThreadedEventLoopGroup.singleton.any()
         switch self.redis.mode {
         case .pubsub where self.redis.isSharded: try await self.converseSharded(link, on: eventLoop)
         case .pubsub: try await self.converse(link, on: eventLoop, makeRoles: self.pubSubRoles(link, eventLoop))
@@ -110,12 +110,12 @@ public struct RedisBridge: Bridge {
                 server: Discovery(url: server, options: options, eventLoop: eventLoop)) : nil
         let reviewing = Task { await review?.run() }
         defer { reviewing.cancel() }
+        let transport = try Transport(url: server, options: options, eventLoop: eventLoop)
         let session = try await eventLoop.submit {
             ThreadSlice.shorten()
             return NIOLoopBound(
                 LinkSession(
-                    link: link, server: server, commandLogin: commandLogin, login: login, options: options,
-                    eventLoop: eventLoop,
+                    link: link, transport: transport, commandLogin: commandLogin, login: login, options: options,
                     makeRoles: makeRoles), eventLoop: eventLoop)
         }.get()
         try await withTaskCancellationHandler {
@@ -133,12 +133,12 @@ public struct RedisBridge: Bridge {
         } catch is CancellationError {
             return
         }
+        let transport = try Transport(url: link.upstream, options: options, eventLoop: eventLoop)
         let session = try await eventLoop.submit {
             ThreadSlice.shorten()
             return NIOLoopBound(
-                ShardSession(
-                    link: link, asked: link.upstream, map: map, login: options.login(), options: options,
-                    eventLoop: eventLoop), eventLoop: eventLoop)
+                ShardSession(link: link, transport: transport, map: map, login: options.login(), options: options),
+                eventLoop: eventLoop)
         }.get()
         try await withTaskCancellationHandler {
             try await eventLoop.flatSubmit { session.value.start() }.get()

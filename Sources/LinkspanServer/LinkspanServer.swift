@@ -23,6 +23,7 @@ public final class LinkspanServer: Service {
     private let instance: InstanceID
     private let logger: Logger
     private let rings: RingMaker
+    private let loopGroups: LoopGroups
     private let inboxes: [LoopInbox]
     private let loopCounters: [LoopCounters]
     let congestion: Congestion
@@ -71,7 +72,9 @@ public final class LinkspanServer: Service {
         self.congestion = congestion
         self.inboxes = (0..<loopCount).map { _ in LoopInbox(congestion: congestion) }
         self.loopCounters = (0..<loopCount).map { _ in LoopCounters() }
-        self.broker = Broker(inboxes: self.inboxes, depth: settings.limits.jsonDepth)
+        self.loopGroups = LoopGroups(loopCount: loopCount)
+        self.broker = Broker(
+            inboxes: self.inboxes, loopGroups: self.loopGroups, depth: settings.limits.jsonDepth)
         self.exchange = Exchange(broker: self.broker, inboxes: self.inboxes)
         self.state = Mutex(State(bridgePlane: bridgePlane))
     }
@@ -253,12 +256,12 @@ public final class LinkspanServer: Service {
             self.stopped()
             throw error
         }
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: self.inboxes.count)
-        let result = await self.serve(context, on: group)
+        let group = self.loopGroups.group()
+        let result = await self.serve(context, on: group.eventLoops)
+        withExtendedLifetime(group) {}
         await self.state.withLock { $0.hooks }?.stop()
         self.listening.settle(result.flatMap { .failure(CancellationError()) })
         self.stopped()
-        try await group.shutdownGracefully()
         try result.get()
     }
 

@@ -147,6 +147,21 @@ public protocol IngressAcceptor: Sendable {
 
     /// Tells the owners what `sender` says that it sent to the upstream of `bridge`.
     func accept(_ marks: [SequenceMark], sender: InstanceID, from bridge: BridgeIndex)
+
+    /// One of the loops that serve clients, for a bridge that lives on one; nil when there is none to lend.
+    func leaseEventLoop() -> EventLoopLease?
+}
+
+/// An event loop that runs at least as long as this value is kept.
+public struct EventLoopLease: Sendable {
+    public let eventLoop: any EventLoop
+    private let owner: any AnyObject & Sendable
+
+    /// - Parameter owner: what keeps the loop running while it exists.
+    public init(_ eventLoop: any EventLoop, owner: any AnyObject & Sendable) {
+        self.eventLoop = eventLoop
+        self.owner = owner
+    }
 }
 
 extension IngressAcceptor {
@@ -158,4 +173,6 @@ extension IngressAcceptor {
     }
 
     public func accept(_ marks: [SequenceMark], sender: InstanceID, from bridge: BridgeIndex) {}
+
+    public func leaseEventLoop() -> EventLoopLease? { nil }
 }

@@ -123,9 +123,10 @@ struct Discovery {
     /// Opens a connection for one question.
     /// - Parameter command: empty when the log-in is all.
     private func ask(_ command: [String], login: Login) async throws -> Answer {
+        let transport = try Transport(url: self.url, options: self.options, eventLoop: self.eventLoop)
         let answer = self.eventLoop.makePromise(of: Answer.self)
         let handler = try await self.eventLoop.submit {
-            NIOLoopBound(try self.start(command, login, answer), eventLoop: self.eventLoop)
+            NIOLoopBound(self.start(command, login, transport, answer), eventLoop: self.eventLoop)
         }.get()
         return try await withTaskCancellationHandler {
             try await answer.futureResult.get()
@@ -135,15 +136,8 @@ struct Discovery {
     }
 
     private func start(
-        _ command: [String], _ login: Login, _ answer: EventLoopPromise<Answer>
-    ) throws -> ReplyHandler<QuestionRole> {
-        let transport: Transport
-        do {
-            transport = try Transport(url: self.url, options: self.options, eventLoop: self.eventLoop)
-        } catch {
-            answer.fail(error)
-            throw error
-        }
+        _ command: [String], _ login: Login, _ transport: Transport, _ answer: EventLoopPromise<Answer>
+    ) -> ReplyHandler<QuestionRole> {
         let role = QuestionRole(command: command)
         let limit = self.options.connectTimeout
         let handler = ReplyHandler(

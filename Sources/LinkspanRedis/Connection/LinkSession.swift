@@ -18,13 +18,12 @@ protocol IngressRole: ConnectionRole {
 /// Confined to its event loop. Ends when either connection ends.
 final class LinkSession<Ingress: IngressRole> {
     private let link: BridgeLink
-    /// Who was found at the upstream's URL.
-    private let server: UpstreamURL
+    /// To who was found at the upstream's URL.
+    private let transport: Transport
     /// Of the connection for commands, which asks more than the other.
     private let commandLogin: Login
     private let login: Login
     private let options: RedisOptions
-    private let eventLoop: any EventLoop
     private var done: EventLoopPromise<Void>?
     private var egress: ReplyHandler<EgressRole>!
     private var ingress: ReplyHandler<Ingress>!
@@ -37,31 +36,26 @@ final class LinkSession<Ingress: IngressRole> {
     private var deadline: Scheduled<Void>?
     private var isLeaving = false
 
+    private var eventLoop: any EventLoop { self.transport.eventLoop }
+    private var server: UpstreamURL { self.transport.url }
     private var isUp: Bool { self.readyConnections == 2 && self.error == nil && !self.isLeaving }
 
     /// - Parameter makeRoles: called once, at the start; the roles may call ``pump()``, and hold the session weakly or unowned.
     init(
-        link: BridgeLink, server: UpstreamURL, commandLogin: Login, login: Login, options: RedisOptions,
-        eventLoop: any EventLoop, makeRoles: @escaping (LinkSession) -> (EgressRole, Ingress)
+        link: BridgeLink, transport: Transport, commandLogin: Login, login: Login, options: RedisOptions,
+        makeRoles: @escaping (LinkSession) -> (EgressRole, Ingress)
     ) {
         self.link = link
-        self.server = server
+        self.transport = transport
         self.commandLogin = commandLogin
         self.login = login
         self.options = options
-        self.eventLoop = eventLoop
         self.makeRoles = makeRoles
     }
 
     /// Connects; the future completes when the conversation is over and fails with ``UpstreamError`` when it did not end by ``leave()``.
     func start() -> EventLoopFuture<Void> {
         if self.isLeaving { return self.eventLoop.makeSucceededVoidFuture() }
-        let transport: Transport
-        do throws(UpstreamError) {
-            transport = try Transport(url: self.server, options: self.options, eventLoop: self.eventLoop)
-        } catch {
-            return self.eventLoop.makeFailedFuture(error)
-        }
         let done = self.eventLoop.makePromise(of: Void.self)
         self.done = done
         let (egress, ingress) = self.makeRoles(self)
@@ -86,8 +80,8 @@ final class LinkSession<Ingress: IngressRole> {
                     .unreachable, "\(self.server) did not let us in within \(Double(limit.nanoseconds) / 1e9) s")
             )
         }
-        transport.connect(self.egress, name: "\(self.server)")
-        transport.connect(self.ingress, name: "\(self.server)")
+        self.transport.connect(self.egress, name: "\(self.server)")
+        self.transport.connect(self.ingress, name: "\(self.server)")
         return done.futureResult
     }
 

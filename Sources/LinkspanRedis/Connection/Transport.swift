@@ -5,14 +5,16 @@ internal import NIOPosix
 internal import NIOSSL
 
 /// Makes connections to Redis: TCP, and TLS over it for `rediss`. hiredis has no part in that; it only parses and formats.
-struct Transport {
-    let url: UpstreamURL
+struct Transport: Sendable {
+    private(set) var url: UpstreamURL
     let eventLoop: any EventLoop
     let connectTimeout: TimeAmount
     /// When an unacknowledged byte ends a connection: half-open ones are found although nothing is read from them.
     let userTimeout: TimeAmount
     let tls: NIOSSLContext?
 
+    /// Not for an event loop: it reads files.
+    ///
     /// - Throws: ``UpstreamError`` when the files for TLS cannot be used. They are read each time, so that renewed ones are taken up.
     init(url: UpstreamURL, options: RedisOptions, eventLoop: any EventLoop) throws(UpstreamError) {
         self.url = url
@@ -20,6 +22,14 @@ struct Transport {
         self.connectTimeout = options.connectTimeout
         self.userTimeout = options.pingTimeout
         self.tls = url.scheme.hasPrefix("rediss") ? try Self.context(options.tls) : nil
+    }
+
+    /// The same way to another server.
+    func to(_ address: NodeAddress) -> Transport {
+        var transport = self
+        transport.url = UpstreamURL(
+            scheme: self.tls == nil ? "redis" : "rediss", host: address.host, port: address.port)
+        return transport
     }
 
     /// Connects, and puts `handler` at the end of the pipeline. When that fails the handler ends with the reason.

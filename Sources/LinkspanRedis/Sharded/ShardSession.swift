@@ -10,11 +10,13 @@ internal import NIOCore
 /// Confined to its event loop.
 final class ShardSession {
     private let link: BridgeLink
-    /// Whose answer the first map is.
-    private let asked: UpstreamURL
+    /// To whose answer the first map is.
+    private let transport: Transport
     private let login: Login
     private let options: RedisOptions
-    private let eventLoop: any EventLoop
+
+    private var eventLoop: any EventLoop { self.transport.eventLoop }
+    private var asked: UpstreamURL { self.transport.url }
 
     private var nodes: [NodeAddress: ShardNode] = [:]
     private var nextNumber = 0
@@ -52,15 +54,11 @@ final class ShardSession {
     private static let roundLimit = 200
     private static let roundsWithoutPause = 2
 
-    init(
-        link: BridgeLink, asked: UpstreamURL, map: SlotMap, login: Login, options: RedisOptions,
-        eventLoop: any EventLoop
-    ) {
+    init(link: BridgeLink, transport: Transport, map: SlotMap, login: Login, options: RedisOptions) {
         self.link = link
-        self.asked = asked
+        self.transport = transport
         self.login = login
         self.options = options
-        self.eventLoop = eventLoop
         self.routes = map
         self.interest = ShardInterest(map: map)
         self.window = ShardWindow(messageLimit: options.window, byteLimit: Self.windowBytes)
@@ -93,20 +91,13 @@ final class ShardSession {
     private func node(at address: NodeAddress) -> ShardNode? {
         if let node = self.nodes[address] { return node }
         guard self.error == nil, !self.isLeaving else { return nil }
-        let scheme = self.asked.scheme.hasPrefix("rediss") ? "rediss" : "redis"
-        let url = UpstreamURL(scheme: scheme, host: address.host, port: address.port)
-        do throws(UpstreamError) {
-            let transport = try Transport(url: url, options: self.options, eventLoop: self.eventLoop)
-            let node = ShardNode(address, number: self.nextNumber, delegate: self)
-            self.nextNumber += 1
-            self.nodes[address] = node
-            node.connect(link: self.link, transport: transport, login: self.login, options: self.options)
-            self.limitConnecting(of: node)
-            return node
-        } catch {
-            self.fail(error)
-            return nil
-        }
+        let node = ShardNode(address, number: self.nextNumber, delegate: self)
+        self.nextNumber += 1
+        self.nodes[address] = node
+        node.connect(
+            link: self.link, transport: self.transport.to(address), login: self.login, options: self.options)
+        self.limitConnecting(of: node)
+        return node
     }
 
     private func limitConnecting(of node: ShardNode) {

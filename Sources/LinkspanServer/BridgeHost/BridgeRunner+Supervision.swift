@@ -62,8 +62,10 @@ extension BridgeRunner {
             return state.conversation
         }
         let bridge = isMute ? self.plan.mute ?? self.plan.bridge : self.plan.bridge
+        let lease = acceptor.leaseEventLoop()
+        defer { withExtendedLifetime(lease) {} }
         let link = BridgeLink(
-            logger: self.logger, upstream: self.plan.urls[upstream],
+            logger: self.logger, upstream: self.plan.urls[upstream], eventLoop: lease?.eventLoop,
             host: Conversation(
                 runner: self, acceptor: acceptor, number: number,
                 abilities: self.plan.abilities(bridge, isMute: isMute)))

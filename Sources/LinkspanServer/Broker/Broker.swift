@@ -7,14 +7,16 @@ internal import Synchronization
 /// The part that routes publishes, as programs and bridges see it. Every method may be called on any thread, before the server runs too.
 public final class Broker: Sendable {
     private let inboxes: [LoopInbox]
+    private let loopGroups: LoopGroups
     private let depth: Int
     /// Those that were added before the loops existed, and from then on all.
     private let observers = Mutex<[any BrokerObserver]>([])
     private let dropped = Atomic<Int>(0)
     private let plane = Mutex<(any BridgePlane)?>(nil)
 
-    init(inboxes: [LoopInbox], depth: Int) {
+    init(inboxes: [LoopInbox], loopGroups: LoopGroups, depth: Int) {
         self.inboxes = inboxes
+        self.loopGroups = loopGroups
         self.depth = depth
     }
 
@@ -162,6 +164,8 @@ extension Broker: IngressAcceptor {
                 byteCount: share.count * Self.messageOverhead)
         }
     }
+
+    public func leaseEventLoop() -> EventLoopLease? { self.loopGroups.lease() }
 
     private func hand(
         over batch: [IngressEnvelope], taken: @escaping @Sendable (IngressTally) -> Void,

@@ -61,7 +61,10 @@ final class ServerContext: Sendable {
         self.connectionEvents = connectionEvents
         self.exchange =
             exchange
-            ?? Exchange(broker: Broker(inboxes: inboxes, depth: settings.limits.jsonDepth), inboxes: inboxes)
+            ?? Exchange(
+                broker: Broker(
+                    inboxes: inboxes, loopGroups: LoopGroups(loopCount: inboxes.count),
+                    depth: settings.limits.jsonDepth), inboxes: inboxes)
         self.tokens = tokens
         self.minBin = MinBinCodec(settings: settings)
         self.compressions = settings.compressions
