@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 
@@ -37,6 +38,8 @@ void linkspan_pin_thread(int thread, int core) {
   CPU_SET(core, &set);
   sched_setaffinity(thread, sizeof set, &set);
 }
+
+void linkspan_sleep_precisely(void) { prctl(PR_SET_TIMERSLACK, 1L); }
 
 void linkspan_send_at_once(int descriptor) {
   int yes = 1;

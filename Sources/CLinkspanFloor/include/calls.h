@@ -15,6 +15,9 @@ void linkspan_pin(const int *cores, size_t count);
 /* Keeps a thread of any process on one core; one that is gone is left alone. */
 void linkspan_pin_thread(int thread, int core);
 
+/* Has the kernel end the sleeps of the calling thread when they are due, and not up to 50 microseconds later (PR_SET_TIMERSLACK of prctl(2)). */
+void linkspan_sleep_precisely(void);
+
 /* TCP_NODELAY and TCP_CORK of tcp(7). */
 void linkspan_send_at_once(int descriptor);
 void linkspan_cork(int descriptor, int is_corked);

@@ -1,3 +1,4 @@
+internal import CLinkspanFloor
 internal import Glibc
 internal import Synchronization
 
@@ -15,6 +16,7 @@ final class Flow: Sendable {
     enum Pace: Sendable {
         /// At most so many messages between source and sink.
         case window(Int)
+        /// In bursts: what a ``Flow/tick`` brings is due at its end.
         case perSecond(Double)
     }
 
@@ -72,8 +74,13 @@ extension Flow {
     /// Most messages between two looks at the other side.
     private static let burst = 64
 
+    /// Nanoseconds between bursts at a fixed rate. A source that sent each message when it is due would never sleep, and what it costs to read one at a
+    /// time would be what is measured; how many it joins would depend on what it waits for, which is not the same for all.
+    private static let tick: UInt64 = 100_000
+
     /// Sends until the flow ends.
     func send(from source: inout some FlowSource) throws {
+        linkspan_sleep_precisely()
         let start = try self.prime(&source)
         var payload = Stamp(stream: self.stream, sequence: 0, due: 0).payload(size: self.payloadSize)
         var sequence: UInt64 = 0
@@ -156,14 +163,16 @@ extension Flow {
     private func allowance(_ sequence: UInt64, start: UInt64, now: UInt64) -> Int {
         switch self.pace {
         case .window(let window): window - Int(sequence - self.received.load(ordering: .acquiring))
-        case .perSecond(let rate): Int(Double(now - start) / 1e9 * rate) - Int(sequence)
+        case .perSecond(let rate):
+            Int(Double((now - start) / Self.tick * Self.tick) / 1e9 * rate) - Int(sequence)
         }
     }
 
     private func due(_ sequence: UInt64, start: UInt64, now: UInt64) -> UInt64 {
         switch self.pace {
         case .window: now
-        case .perSecond(let rate): start + UInt64(Double(sequence + 1) / rate * 1e9)
+        case .perSecond(let rate):
+            start + (UInt64(Double(sequence + 1) / rate * 1e9) + Self.tick - 1) / Self.tick * Self.tick
         }
     }
 

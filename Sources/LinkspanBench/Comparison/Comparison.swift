@@ -103,7 +103,8 @@ extension Row {
     /// Forwards and backwards in turns: whoever comes first has no lasting advantage.
     fileprivate func order(of present: [Contender], round: Int) -> [Contender] {
         let order = round % 2 == 0 ? present : present.reversed()
-        return order + (self.wavers ? order.filter { $0 == self.reference || $0 == .linkspan } : [])
+        let again = order.filter { $0 == self.reference || $0 == .linkspan || $0 == .linkspanBridged }
+        return order + (1..<self.passes).flatMap { $0 % 2 == 0 ? again : again.reversed() }
     }
 
     /// Memory that an earlier run left in a server would hide what this one needs.

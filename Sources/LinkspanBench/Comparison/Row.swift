@@ -20,8 +20,9 @@ struct Row: Sendable {
     var measures: [(measure: Measure, goal: Goal?)]
     /// For rows that take long.
     var mostRounds = Int.max
-    /// Whether ours and the reference run twice in each round: from one run to the next the kernel costs both more or less than what sets them apart.
-    var wavers = false
+    /// How often ours and the reference run in each round: more than once where the kernel costs both, from one run to the next, more or less by more
+    /// than what sets them apart.
+    var passes = 1
 
     /// The rows between clients and one server.
     static func all(isShort: Bool) -> [Row] {
@@ -60,14 +61,14 @@ struct Row: Sendable {
                 contenders: [.floorEach, .linkspan, .linkspanBridged] + (isShort ? [] : peers),
                 measures: [
                     (.latency99Microseconds, .atMostTimes(1.3)), (.serverMicrosecondsPerMessage, .atMostTimes(1.3)),
-                ]),
+                ], passes: 2),
             Row(
                 name: "ping-pong", title: "1 to 1 at 200 messages/s",
                 scenario: .traffic { plan in
                     plan.pace = .perSecond(200)
                     plan.threads = 1
                 }, reference: .floorEach, contenders: [.floorEach, .linkspan, .linkspanBridged] + peers,
-                measures: [(.latencyMedianMicroseconds, .atMostTimes(1.2))], wavers: true),
+                measures: [(.latencyMedianMicroseconds, .atMostTimes(1.2))], passes: 4),
             Row.ingest(128), Row.ingest(1024),
             Row(
                 name: "acknowledged", title: "100 publishers without a subscriber, each publish acknowledged",
@@ -124,7 +125,7 @@ struct Row: Sendable {
                 plan.subscribersPerChannel = 1000
                 plan.pace = .window(window)
             }, reference: floor, contenders: [floor, .linkspan, .linkspanBridged] + Contender.peers,
-            measures: [(.serverMicrosecondsPerMessage, .atMostTimes(goal))], wavers: window > 1)
+            measures: [(.serverMicrosecondsPerMessage, .atMostTimes(goal))], passes: window == 1 ? 3 : 2)
     }
 
     private static func ingest(_ size: Int) -> Row {

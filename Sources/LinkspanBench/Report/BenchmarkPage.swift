@@ -118,13 +118,14 @@ struct BenchmarkPage {
           that pauses is charged for every message that was due meanwhile.
         - The rows `across` send at half of what one instance passes to the broker, or of what two pass from client to client where that is less; both
           are measured first, on the same cores, and the bare pair sends at that rate, too. They are measured twice as long as other rows, two seconds at
-          most. Source and sink are one thread each for everybody, paced alike, and nothing is kept on a core: broker, instances and both ends share all.
+          most. Source and sink are one thread each for everybody, and nothing is kept on a core: broker, instances and both ends share all. Messages are
+          due in bursts, every 0.1 ms, and sent at once.
         - "Under way" bounds the messages of a stream that not every subscriber has yet. One at a time shows what a single send costs; more show
           what joining them saves.
         - A ratio is the median over the runs, each beside that run of the row's reference which stood next to it: what changes on the machine within
           seconds is in both. So it need not be the ratio of the two medians shown. Payloads have 128 bytes unless a row says otherwise. Rows that take long run three times
-          at most; in `fan-out-16`, `fan-out-64` and `ping-pong` the floor and Linkspan run twice as often as the others, because what the kernel costs
-          wavers there by more than what sets them apart.
+          at most; in the rows `fan-out`, `steady` and `ping-pong` the floor and Linkspan run two to four times as often as the others, because what
+          the kernel costs wavers there by more than what sets them apart.
         - `linkspan-bridged` is Linkspan with a bridge to a Redis on the core of outside brokers, both ways, with `repair`: every publish leaves, comes
           back and is recognised. In the rows `choices` an instance has a core to itself, and so has its broker.
         - Each payload names its stream and number. A message that is lost, repeated, out of order or damaged is counted, and makes the command fail.
