@@ -52,7 +52,6 @@ public struct OperatorPort: Service {
     /// Serves until the task is cancelled or the service group shuts down gracefully.
     /// - Throws: ``OperatorListenError`` when it cannot listen.
     public func run() async throws {
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let isServing = Mutex(false)
         var quiet = self.logger
         quiet.logLevel = max(quiet.logLevel, .notice)
@@ -72,19 +71,16 @@ public struct OperatorPort: Service {
                     "Serving operators", metadata: ["server.address": "\(address.ipAddress ?? ""):\(address.port ?? 0)"]
                 )
                 self.listening(address)
-            }, eventLoopGroupProvider: .shared(group), logger: quiet)
-        let result: Result<Void, any Error>
+            },
+            // One that is never shut down: Hummingbird may still have something for it when it has returned.
+            eventLoopGroupProvider: .shared(MultiThreadedEventLoopGroup.singleton.next()), logger: quiet)
         do {
             try await application.run()
-            result = .success(())
         } catch {
             let isListenError = !isServing.withLock { $0 } && !(error is CancellationError)
-            result = .failure(
-                isListenError
-                    ? OperatorListenError(host: self.settings.host, port: self.settings.port, cause: error) : error)
+            throw isListenError
+                ? OperatorListenError(host: self.settings.host, port: self.settings.port, cause: error) : error
         }
-        try? await group.shutdownGracefully()
-        try result.get()
     }
 }
 
