@@ -94,7 +94,8 @@ package struct HeaderReader {
         HeaderFields.number(UnsafeRawBufferPointer(rebasing: part))
     }
 
-    private mutating func origin(_ bytes: UnsafeRawBufferPointer.SubSequence) -> InstanceID? {
+    /// Nil unless it is the name of an instance.
+    package mutating func origin(_ bytes: UnsafeRawBufferPointer.SubSequence) -> InstanceID? {
         guard bytes.count <= 64 else { return nil }
         if !self.originBytes.elementsEqual(bytes) {
             self.originBytes = Array(bytes)
@@ -105,7 +106,7 @@ package struct HeaderReader {
     }
 
     /// Instances separated by commas, which no ``InstanceID`` contains; empty text is no hop.
-    private mutating func hops(_ bytes: UnsafeRawBufferPointer.SubSequence) -> [InstanceID]? {
+    package mutating func hops(_ bytes: UnsafeRawBufferPointer.SubSequence) -> [InstanceID]? {
         guard bytes.count <= HeaderFields.hopLimit * 65 else { return nil }
         if !self.hopBytes.elementsEqual(bytes) {
             self.hopBytes = Array(bytes)

@@ -64,6 +64,13 @@ package struct HeaderText: ~Copyable {
     }
 
     private func put(_ number: UInt64, at start: Int) -> Int {
+        UnsafeMutableRawBufferPointer(rebasing: self.memory[start...]).writeDecimal(number) + start
+    }
+}
+
+extension UnsafeMutableRawBufferPointer {
+    /// Writes up to 20 digits at the beginning, and returns how many.
+    package func writeDecimal(_ number: UInt64) -> Int {
         var digits = 1
         var rest = number / 10
         while rest > 0 {
@@ -71,10 +78,10 @@ package struct HeaderText: ~Copyable {
             rest /= 10
         }
         var value = number
-        for position in stride(from: start + digits - 1, through: start, by: -1) {
-            self.memory[position] = UInt8(ascii: "0") + UInt8(value % 10)
+        for position in stride(from: digits - 1, through: 0, by: -1) {
+            self[position] = UInt8(ascii: "0") + UInt8(value % 10)
             value /= 10
         }
-        return start + digits
+        return digits
     }
 }

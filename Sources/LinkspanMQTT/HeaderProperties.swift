@@ -20,7 +20,7 @@ struct HeaderProperties {
 
     /// Takes in one property; names that are not ours are skipped.
     ///
-    /// - Parameter reader: remembers the last origin, from one message to the next.
+    /// - Parameter reader: remembers the last origin and hops, from one message to the next.
     mutating func add(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, _ reader: inout HeaderReader) {
         guard name.count > 3, name[0] == UInt8(ascii: "l"), name[1] == UInt8(ascii: "s"), name[2] == UInt8(ascii: "-")
         else {
@@ -29,15 +29,15 @@ struct HeaderProperties {
         if Self.equal(name, HeaderKey.header) {
             Self.keep(reader.header(value), in: &self.whole, &self.isBroken)
         } else if Self.equal(name, HeaderKey.sequence) {
-            Self.keep(Self.number(value), in: &self.sequence, &self.isBroken)
+            Self.keep(HeaderFields.number(value), in: &self.sequence, &self.isBroken)
         } else if Self.equal(name, HeaderKey.epoch) {
-            Self.keep(Self.number(value), in: &self.epoch, &self.isBroken)
+            Self.keep(HeaderFields.number(value), in: &self.epoch, &self.isBroken)
         } else if Self.equal(name, HeaderKey.acceptedAt) {
-            Self.keep(Self.number(value), in: &self.acceptedAt, &self.isBroken)
+            Self.keep(HeaderFields.number(value), in: &self.acceptedAt, &self.isBroken)
         } else if Self.equal(name, HeaderKey.origin) {
-            Self.keep(Self.instance(value), in: &self.origin, &self.isBroken)
+            Self.keep(reader.origin(value[...]), in: &self.origin, &self.isBroken)
         } else if Self.equal(name, HeaderKey.hops) {
-            Self.keep(Self.list(value), in: &self.hops, &self.isBroken)
+            Self.keep(reader.hops(value[...]), in: &self.hops, &self.isBroken)
         }
     }
 
@@ -63,40 +63,5 @@ struct HeaderProperties {
     private static func equal(_ bytes: UnsafeRawBufferPointer, _ key: StaticString) -> Bool {
         bytes.count == key.utf8CodeUnitCount
             && bytes.elementsEqual(UnsafeBufferPointer(start: key.utf8Start, count: key.utf8CodeUnitCount))
-    }
-
-    /// A decimal number of up to 20 digits and nothing else.
-    private static func number(_ bytes: UnsafeRawBufferPointer) -> UInt64? {
-        guard (1...20).contains(bytes.count) else { return nil }
-        var result: UInt64 = 0
-        for byte in bytes {
-            guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
-            let (product, overflows) = result.multipliedReportingOverflow(by: 10)
-            let (sum, carries) = product.addingReportingOverflow(UInt64(byte - UInt8(ascii: "0")))
-            if overflows || carries { return nil }
-            result = sum
-        }
-        return result
-    }
-
-    private static func instance(_ bytes: UnsafeRawBufferPointer) -> InstanceID? {
-        guard bytes.count <= 64 else { return nil }
-        return InstanceID(String(decoding: bytes, as: UTF8.self))
-    }
-
-    /// Identifiers separated by commas, at most ``HeaderFields/hopLimit``; none when the text is empty.
-    private static func list(_ bytes: UnsafeRawBufferPointer) -> [InstanceID]? {
-        if bytes.isEmpty { return [] }
-        guard bytes.count <= HeaderFields.hopLimit * 65 else { return nil }
-        var result: [InstanceID] = []
-        var start = 0
-        for end in 0...bytes.count where end == bytes.count || bytes[end] == UInt8(ascii: ",") {
-            guard result.count < HeaderFields.hopLimit,
-                let hop = Self.instance(UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
-            else { return nil }
-            result.append(hop)
-            start = end + 1
-        }
-        return result
     }
 }

@@ -101,24 +101,9 @@ struct PropertyWriter: ~Copyable {
         return self.bytes(from: start)
     }
 
-    private mutating func append(_ byte: UInt8) {
-        self.text.storeBytes(of: byte, toByteOffset: self.used, as: UInt8.self)
-        self.used += 1
-    }
-
     private mutating func append(_ number: UInt64) {
-        var digits = 1
-        var rest = number / 10
-        while rest > 0 {
-            digits += 1
-            rest /= 10
-        }
-        var value = number
-        for position in stride(from: self.used + digits - 1, through: self.used, by: -1) {
-            self.text.storeBytes(of: UInt8(ascii: "0") + UInt8(value % 10), toByteOffset: position, as: UInt8.self)
-            value /= 10
-        }
-        self.used += digits
+        let room = UnsafeMutableRawBufferPointer(start: self.text + self.used, count: Self.textCapacity - self.used)
+        self.used += room.writeDecimal(number)
     }
 
     private func bytes(from start: Int) -> amqp_bytes_t {

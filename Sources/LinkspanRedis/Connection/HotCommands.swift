@@ -1,3 +1,4 @@
+internal import LinkspanBridgeKit
 internal import NIOCore
 
 // The commands that are sent for each message are written here, straight into the buffer that goes to the socket; hiredis's formatter
@@ -39,17 +40,7 @@ extension ByteBuffer {
     }
 
     mutating func writeDecimal(_ number: UInt64) {
-        self.writeWithUnsafeMutableBytes(minimumWritableBytes: 20) { bytes in
-            var rest = number
-            var start = 20
-            repeat {
-                start -= 1
-                bytes[start] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
-                rest /= 10
-            } while rest > 0
-            bytes.baseAddress!.copyMemory(from: bytes.baseAddress! + start, byteCount: 20 - start)
-            return 20 - start
-        }
+        self.writeWithUnsafeMutableBytes(minimumWritableBytes: 20) { $0.writeDecimal(number) }
     }
 
     /// Grows by doubling, so that a batch of many small commands is not copied again for each.
