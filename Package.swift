@@ -58,7 +58,8 @@ let package = Package(
         // Pure: values in, values out.
         .target(name: "LinkspanWire", swiftSettings: strict),
         .target(
-            name: "LinkspanBridgeKit", dependencies: [nioCore, logging, "CLinkspanLinux"], swiftSettings: strict),
+            name: "LinkspanBridgeKit", dependencies: [nioCore, nioPosix, logging, "CLinkspanLinux"],
+            swiftSettings: strict),
         .systemLibrary(name: "CLinkspanLinux"),
         .target(
             name: "LinkspanCore", dependencies: ["LinkspanWire", "LinkspanBridgeKit", nioCore],
@@ -97,7 +98,8 @@ let package = Package(
         .systemLibrary(
             name: "CLinkspanRabbitMQ", pkgConfig: "librabbitmq", providers: [.apt(["librabbitmq-dev"])]),
         .target(
-            name: "LinkspanMQTT", dependencies: ["LinkspanBridgeKit", "CLinkspanMosquitto", nioCore, logging],
+            name: "LinkspanMQTT",
+            dependencies: ["LinkspanBridgeKit", "CLinkspanMosquitto", nioCore, nioPosix, logging],
             swiftSettings: strict),
         .target(
             name: "LinkspanRedis",
@@ -159,6 +161,9 @@ let package = Package(
         .testTarget(
             name: "LinkspanWireTests", dependencies: ["LinkspanWire", "TestSupport"],
             exclude: ["Transcripts", "FailCases"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "LinkspanBridgeKitTests", dependencies: ["LinkspanBridgeKit", "TestSupport", nioCore, nioPosix],
             swiftSettings: strict),
         .testTarget(
             name: "LinkspanCoreTests",

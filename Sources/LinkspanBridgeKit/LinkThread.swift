@@ -26,7 +26,8 @@ public enum LinkThread {
         }
     }
 
-    private static func start(name: String, stackSize: Int, _ body: @escaping @Sendable () -> Void) {
+    /// Starts a thread that nobody waits for.
+    static func start(name: String, stackSize: Int, _ body: @escaping @Sendable () -> Void) {
         let start = Unmanaged.passRetained(ThreadStart(name: name, body: body))
         var attributes = pthread_attr_t()
         pthread_attr_init(&attributes)
