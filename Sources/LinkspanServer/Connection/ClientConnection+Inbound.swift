@@ -34,13 +34,25 @@ struct PauseReasons: OptionSet {
 
 extension ClientConnection {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var buffer = self.unwrapInboundIn(data)
-        self.loop.catchUp()
-        guard self.stage != .finishing, self.stage != .ended else { return }
+        // TLS may bring more of the same read, and wants to be done with it before it is written to.
+        guard self.writesDirectly else {
+            self.loop.catchUp()
+            return self.received(self.unwrapInboundIn(data))
+        }
+        self.loop.readBegan()
+        self.received(self.unwrapInboundIn(data))
+        self.loop.readEnded()
+    }
+
+    private func received(_ buffer: ByteBuffer) {
+        guard self.isListening else { return }
+        var buffer = buffer
         if self.unread == nil {
             self.handle(&buffer)
-            guard buffer.readableBytes > 0, self.isListening else { return }
-            self.unread = self.ownCopy(of: buffer)
+            let isRest = buffer.readableBytes > 0 && self.isListening
+            if isRest { self.unread = self.ownCopy(of: buffer) }
+            self.loop.spareBuffer.put(buffer)
+            guard isRest else { return }
         } else {
             self.unread?.writeBuffer(&buffer)
             self.handleUnread()

@@ -34,7 +34,7 @@ final class ClientConnection: ChannelInboundHandler {
     @exclusivity(unchecked) var isReading = true
     /// Whether it ever completed a handshake.
     @exclusivity(unchecked) private var wasClient = false
-    private let writesDirectly: Bool
+    let writesDirectly: Bool
     /// Nil until the first message has shown it, where the listener admits more than one.
     @exclusivity(unchecked) var codec: MessageCodec? {
         didSet { self.form = FrameForm(self.codec ?? .json, compression: self.form.compression) }

@@ -20,6 +20,11 @@ final class ServerLoop {
     @exclusivity(unchecked) private var outboxes: ContiguousArray<OwnerBatch?>
     @exclusivity(unchecked) private var hasOutgoing = false
     @exclusivity(unchecked) private var isTurnScheduled = false
+    /// Whether the turn under way ends with the read that began it.
+    @exclusivity(unchecked) private var endsWithRead = false
+    @exclusivity(unchecked) private var pause = TurnPause()
+    /// For what sockets of this loop read.
+    let spareBuffer = SpareBuffer()
     private var spareWork: [LoopWork] = []
     /// For what clients compress; nil until the first does.
     private var inflater: Inflater?
@@ -207,14 +212,43 @@ final class ServerLoop {
         if self.inbox.hasWork { self.handleInbox() }
     }
 
+    /// Does what ``catchUp()`` does, for who calls ``readEnded()`` when it has handled what was read.
+    ///
+    /// A message that comes after a pause is a turn of its own, which ends with it: no need to wait for others, nor for NIO to come to its
+    /// queue. Whatever else the same wake-up brings is the next turn.
+    @inline(__always)
+    func readBegan() {
+        if !self.isTurnScheduled {
+            let now = NIODeadline.now()
+            self.endsWithRead = self.pause.isOver(at: now)
+            self.beginTurn(at: now)
+            if !self.endsWithRead { self.scheduleEnd() }
+        }
+        if self.inbox.hasWork { self.handleInbox() }
+    }
+
+    @inline(__always)
+    func readEnded() {
+        if self.endsWithRead { self.endTurn() }
+    }
+
     private func scheduleTurn() {
+        self.beginTurn(at: .now())
+        self.scheduleEnd()
+    }
+
+    private func beginTurn(at now: NIODeadline) {
         self.isTurnScheduled = true
-        self.turn.begin(now: .now(), wallClock: WallClock.milliseconds())
+        self.turn.begin(now: now, wallClock: WallClock.milliseconds())
+    }
+
+    private func scheduleEnd() {
         self.eventLoop.assumeIsolatedUnsafeUnchecked().execute { self.endTurn() }
     }
 
     private func endTurn() {
         self.isTurnScheduled = false
+        self.endsWithRead = false
         if self.hasOutgoing { self.postRequests() }
         self.owner.endTurn(self.turn)
         self.postDeliveries()
@@ -227,6 +261,7 @@ final class ServerLoop {
         for done in self.turn.takeFinished() { done.progress.ownerFinished(done.tally) }
         if !self.owner.gaps.awaited.isEmpty { self.scheduleGaps() }
         if !self.hasMarkTimer, !self.owner.gaps.unmarked.isEmpty { self.scheduleMarks() }
+        self.pause.turnEnded(at: .now())
     }
 
     /// Most writes that come before a wake-up; they take about as long as one.

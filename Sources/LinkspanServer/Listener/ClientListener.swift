@@ -25,8 +25,8 @@ enum ClientListener {
                     let options = channel.syncOptions
                     try options?.setOption(.tcpOption(.tcp_nodelay), value: 1)
                     try options?.setOption(.maxMessagesPerRead, value: 1)
-                    try options?.setOption(.recvAllocator, value: ReceiveBuffers())
                     let loop = loops.loop(of: channel.eventLoop)
+                    try options?.setOption(.recvAllocator, value: ReceiveBuffers(spare: loop.spareBuffer))
                     let pipeline = channel.pipeline.syncOperations
                     if let certificate {
                         try pipeline.addHandler(NIOSSLServerHandler(context: certificate.context))
