@@ -101,6 +101,7 @@ public final class BridgeLink: Sendable {
     /// A loop that serves clients, for a bridge that lives on one; nil when the host has none to lend. It runs as long as the conversation.
     ///
     /// Between clients and such a bridge no thread has to be woken. Whatever takes long there delays those clients: files are read elsewhere.
+    /// A C library that reads its socket itself can live there with a ``DescriptorWatch``.
     public let eventLoop: (any EventLoop)?
 
     private let host: any BridgeLinkHost

@@ -1,7 +1,6 @@
 internal import CLinkspanLinux
 internal import Glibc
 internal import NIOCore
-internal import NIOPosix
 
 /// Polls one descriptor by the kernel's asynchronous I/O (io_submit(2), `IOCB_CMD_POLL`), which signals an eventfd out of the descriptor's
 /// own wake-up: no thread lies between.
@@ -76,7 +75,7 @@ final class KernelPoll {
         if armed.contains(.writable) { _ = linkspan_aio_cancel(self.context, self.blocks + 1) }
         // Waits for a grace period of the kernel, tens of milliseconds.
         let context = self.context
-        NIOThreadPool.singleton.submit { _ in _ = linkspan_aio_destroy(context) }
+        LinkThread.start(name: "poll-end", stackSize: 1 << 18) { _ = linkspan_aio_destroy(context) }
     }
 }
 

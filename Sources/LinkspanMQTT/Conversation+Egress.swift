@@ -7,7 +7,7 @@ extension Conversation {
     var hasRoom: Bool { self.window.count < self.windowLimit && self.window.bytes < Self.batchByteLimit }
 
     /// Queues what there is to do, up to one batch of messages.
-    mutating func sendWork() throws(MosquittoError) {
+    func sendWork() throws(MosquittoError) {
         var count = 0
         while count < Self.batchLimit, self.hasRoom {
             if !self.hasPending {
@@ -24,7 +24,7 @@ extension Conversation {
         try self.sendRequests()
     }
 
-    private mutating func takeWork() {
+    private func takeWork() {
         let limit = min(Self.batchLimit, self.windowLimit - self.window.count)
         let work = self.link.takeWork(upTo: limit)
         self.mayHaveWork = work.egress.count >= limit
@@ -33,7 +33,7 @@ extension Conversation {
         self.pendingIndex = 0
     }
 
-    private mutating func publish(_ egress: EgressMessage) throws(MosquittoError) {
+    private func publish(_ egress: EgressMessage) throws(MosquittoError) {
         guard Self.isTopic(egress.name) else { return self.link.refuse(egress.ticket, .badName) }
         do throws(MosquittoError) {
             var properties = MosquittoProperties()
@@ -65,7 +65,7 @@ extension Conversation {
     }
 
     /// Reports what the library said about publishes since the last time.
-    mutating func reportPublished() throws(UpstreamError) {
+    func reportPublished() throws(UpstreamError) {
         self.handle.inbox.exchangePublished(for: &self.answers)
         defer { self.answers.removeAll(keepingCapacity: true) }
         var postponed: String?
@@ -83,7 +83,7 @@ extension Conversation {
         if let postponed { throw UpstreamError(.stalled, "the broker does not take messages now: \(postponed)") }
     }
 
-    private mutating func reportConfirmed() {
+    private func reportConfirmed() {
         for range in self.confirmed.ranges { self.link.confirm(range) }
         self.confirmed.removeAll()
     }

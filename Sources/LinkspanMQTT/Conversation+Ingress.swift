@@ -3,7 +3,7 @@ internal import Synchronization
 
 extension Conversation {
     /// Reads one batch and hands it over.
-    mutating func receive() throws(MosquittoError) {
+    func receive() throws(MosquittoError) {
         let limit = self.ingressBatchLimit
         self.mayHaveArrivals = try self.handle.read { inbox in
             inbox.arrivedCount >= limit || inbox.arrivedBytes >= Self.batchByteLimit
@@ -12,7 +12,7 @@ extension Conversation {
     }
 
     /// Hands over what was read and not handed over yet: also when reading ended with an error, for the broker will not send it again.
-    mutating func handOverArrivals() {
+    func handOverArrivals() {
         let arrivals = self.handle.inbox.takeArrivals()
         guard !arrivals.isEmpty else { return }
         self.queuedCount += arrivals.count
@@ -30,8 +30,9 @@ struct BatchesUnderWay {
     private var handedOver = 0
     private var times: [ContinuousClock.Instant] = []
 
-    init(signal: WakeSignal, limit: Int) {
-        self.taken = TakenBatches(signal: signal)
+    /// - Parameter wake: called on any thread when a batch was taken that somebody waits for.
+    init(limit: Int, wake: @escaping @Sendable () -> Void) {
+        self.taken = TakenBatches(wake: wake)
         self.limit = limit
     }
 
@@ -58,16 +59,16 @@ struct BatchesUnderWay {
 /// Counts batches as the server takes them, on any thread, and wakes the conversation when it waits for that.
 private final class TakenBatches: Sendable {
     let count = Atomic<Int>(0)
-    /// While false, nobody is woken: a thread that reads on would be interrupted for each batch, to learn nothing.
+    /// While false, nobody is woken: a conversation that reads on would be interrupted for each batch, to learn nothing.
     let isAwaited = Atomic<Bool>(false)
-    private let signal: WakeSignal
+    private let wake: @Sendable () -> Void
 
-    init(signal: WakeSignal) {
-        self.signal = signal
+    init(wake: @escaping @Sendable () -> Void) {
+        self.wake = wake
     }
 
     func add() {
         self.count.add(1, ordering: .acquiringAndReleasing)
-        if self.isAwaited.load(ordering: .acquiring) { self.signal.raise() }
+        if self.isAwaited.load(ordering: .acquiring) { self.wake() }
     }
 }

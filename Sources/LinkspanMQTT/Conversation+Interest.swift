@@ -3,7 +3,7 @@ internal import LinkspanBridgeKit
 
 extension Conversation {
     /// Takes over changes of interest; the packets leave with ``sendRequests()``.
-    mutating func follow(_ interest: [InterestChange]) {
+    func follow(_ interest: [InterestChange]) {
         var settled: [SettledFilter] = []
         let changes = self.filters.apply(interest, settled: &settled)
         // Where two filters match for a moment, a raw message may come twice; where none does, it is lost.
@@ -20,7 +20,7 @@ extension Conversation {
         self.report(settled)
     }
 
-    mutating func sendRequests() throws(MosquittoError) {
+    func sendRequests() throws(MosquittoError) {
         while let (kind, topics) = self.requests.next() {
             do throws(MosquittoError) {
                 let identifier =
@@ -46,33 +46,8 @@ extension Conversation {
         }
     }
 
-    /// Lets the others of the group have what comes from now on: a kept session would go on taking its turns. Until the broker has answered it
-    /// may choose us; what comes meanwhile is taken and acknowledged, for nobody else would get it.
-    mutating func leaveGroup(until deadline: ContinuousClock.Instant) throws(MosquittoError) {
-        var requests = FilterRequests<ContinuousClock.Instant>()
-        requests.add(.unsubscribe, self.filters.active.filter { self.plan.isShared($0) })
-        var unanswered: Set<UInt16> = []
-        while let (_, topics) = requests.next() {
-            unanswered.insert(try self.handle.unsubscribe(topics.map(self.plan.subscription)))
-        }
-        if unanswered.isEmpty { return }
-        while !unanswered.isEmpty || self.mayHaveArrivals || !self.mayWrite, self.handle.descriptor >= 0 {
-            self.now = .now
-            guard self.now < deadline else { return }
-            let mustHurry = self.mayRead && self.mayHaveArrivals
-            let ready = PollResult.wait(
-                signal: self.signal, descriptor: self.handle.descriptor, events: self.events,
-                timeout: mustHurry ? .zero : deadline - self.now)
-            if ready.isSignalled { self.signal.clear() }
-            self.noteTaken()
-            if self.mayRead, ready.isReadable || mustHurry { try self.receive() }
-            if self.mayWrite, self.handle.wantsWrite { try self.handle.write() }
-            unanswered.subtract(self.handle.inbox.takeUnsubscribed())
-        }
-    }
-
     /// Reports what the broker said about subscriptions since the last time.
-    mutating func takeAnswers() {
+    func takeAnswers() {
         for identifier in self.handle.inbox.takeUnsubscribed() { _ = self.requests.answered(identifier) }
         for (identifier, granted) in self.handle.inbox.takeSubscribed() {
             guard let request = self.requests.answered(identifier) else { continue }

@@ -1,8 +1,11 @@
 public import LinkspanBridgeKit
+internal import NIOCore
+internal import NIOPosix
 
 /// A bridge to one MQTT broker, over libmosquitto: MQTT 5 or 3.1.1, QoS 0 to 2, TLS, kept sessions.
 ///
-/// Each conversation has a thread of its own that sleeps in `poll`. What it promises:
+/// A thread makes the connection, since names are looked up and files of TLS are read; from the broker's acceptance on the conversation lives
+/// on an event loop of the server. What it promises:
 ///
 /// - `at_most_once`: a clean session; messages of QoS 0 are confirmed when they were written to the socket, those of QoS 1 and 2 when
 ///   the broker answered.
@@ -64,10 +67,24 @@ public struct MQTTBridge: Bridge {
     }
 
     public func run(on link: BridgeLink) async throws {
-        let plan = self.plan
-        let memory = self.memory
-        try await LinkThread.run(name: "mqtt-\(plan.bridge)") { signal in
-            try Conversation.run(plan: plan, memory: memory, link: link, signal: signal)
+        let (plan, memory) = (self.plan, self.memory)
+        let accepted = try await LinkThread.run(name: "mqtt-\(plan.bridge)") { signal in
+            try Acceptance.make(plan: plan, memory: memory, link: link, signal: signal)
+        }
+        guard let accepted else { return }
+        let eventLoop = link.eventLoop ?? MultiThreadedEventLoopGroup.singleton.any()
+        let conversation = try await eventLoop.submit {
+            ThreadSlice.shorten()
+            guard let connected = accepted.take() else { preconditionFailure("a connection that was taken twice") }
+            return NIOLoopBound(
+                Conversation(
+                    plan: plan, memory: memory, link: link, eventLoop: eventLoop, connected: connected,
+                    facts: accepted.facts), eventLoop: eventLoop)
+        }.get()
+        try await withTaskCancellationHandler {
+            try await eventLoop.flatSubmit { conversation.value.start() }.get()
+        } onCancel: {
+            eventLoop.execute { conversation.value.leave() }
         }
     }
 }

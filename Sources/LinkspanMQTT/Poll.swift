@@ -1,7 +1,7 @@
 internal import Glibc
 internal import LinkspanBridgeKit
 
-/// What woke a thread out of `poll`.
+/// What woke the thread that connects out of `poll`.
 struct PollResult {
     var isSignalled = false
     /// Also when the connection failed or was closed: reading then says why.
@@ -13,14 +13,13 @@ struct PollResult {
 
     /// Sleeps until `signal` is raised, `descriptor` is ready for one of `events`, or `timeout` is over.
     ///
-    /// - Parameter events: `POLLIN`, `POLLOUT`, both, or 0 to leave the descriptor alone, failures included.
+    /// - Parameter events: `POLLIN`, `POLLOUT` or both.
     static func wait(
         signal: WakeSignal, descriptor: Int32, events: Int32, timeout: Duration
     ) -> PollResult {
         withUnsafeTemporaryAllocation(of: pollfd.self, capacity: 2) { entries in
             entries[0] = pollfd(fd: signal.descriptor, events: Int16(POLLIN), revents: 0)
-            // poll(2) skips negative descriptors; it would report the failure of any other one for ever.
-            entries[1] = pollfd(fd: events == 0 ? -1 : descriptor, events: Int16(events), revents: 0)
+            entries[1] = pollfd(fd: descriptor, events: Int16(events), revents: 0)
             guard poll(entries.baseAddress, 2, max(timeout, .zero).wholeMilliseconds) > 0 else { return PollResult() }
             let seen = Int32(entries[1].revents)
             return PollResult(

@@ -1,12 +1,11 @@
-import Glibc
 import LinkspanBridgeKit
 import Logging
 import NIOCore
+import Synchronization
 import Testing
 
 @testable import LinkspanMQTT
 
-/// On a thread with a signal, as a conversation has it.
 @Suite struct BatchesUnderWayTests {
     private let host = TestHost()
     private let batch = [IngressMessage(name: "sc/news", payload: ByteBuffer(string: "1"))]
@@ -17,41 +16,35 @@ import Testing
             host: self.host)
     }
 
-    private static func isRaised(_ signal: WakeSignal) -> Bool {
-        var entry = pollfd(fd: signal.descriptor, events: Int16(POLLIN), revents: 0)
-        return poll(&entry, 1, 0) > 0
+    private let wakes = WakeCount()
+
+    private func batches() -> BatchesUnderWay {
+        let wakes = self.wakes
+        return BatchesUnderWay(limit: 3) { wakes.add() }
     }
 
-    @Test func `while there is room nobody is woken for a batch that was taken`() async throws {
-        let (link, batch, host) = (self.link, self.batch, self.host)
-        try await LinkThread.run(name: "test") { signal in
-            var batches = BatchesUnderWay(signal: signal, limit: 3)
-            host.holdBatches()
-            for _ in 0..<2 { batches.handOver(batch, to: link, at: .now) }
-            host.takeHeldBatches()
-            #expect(batches.count == 2 && !Self.isRaised(signal))
-            batches.noteTaken()
-            #expect(batches.count == 0 && batches.oldest == nil)
-        }
+    @Test func `while there is room nobody is woken for a batch that was taken`() {
+        var batches = self.batches()
+        self.host.holdBatches()
+        for _ in 0..<2 { batches.handOver(self.batch, to: self.link, at: .now) }
+        self.host.takeHeldBatches()
+        #expect(batches.count == 2 && self.wakes.count == 0)
+        batches.noteTaken()
+        #expect(batches.count == 0 && batches.oldest == nil)
     }
 
-    @Test func `who waits for room is woken by the batch that makes it, also when earlier ones were taken unheard`()
-        async throws
-    {
-        let (link, batch, host) = (self.link, self.batch, self.host)
-        try await LinkThread.run(name: "test") { signal in
-            var batches = BatchesUnderWay(signal: signal, limit: 3)
-            host.holdBatches()
-            for _ in 0..<2 { batches.handOver(batch, to: link, at: .now) }
-            host.takeHeldBatches()
-            host.holdBatches()
-            batches.handOver(batch, to: link, at: .now)
-            #expect(batches.isFull && !Self.isRaised(signal))
-            host.takeHeldBatches()
-            #expect(Self.isRaised(signal))
-            batches.noteTaken()
-            #expect(!batches.isFull && batches.count == 0)
-        }
+    @Test func `who waits for room is woken by the batch that makes it, also when earlier ones were taken unheard`() {
+        var batches = self.batches()
+        self.host.holdBatches()
+        for _ in 0..<2 { batches.handOver(self.batch, to: self.link, at: .now) }
+        self.host.takeHeldBatches()
+        self.host.holdBatches()
+        batches.handOver(self.batch, to: self.link, at: .now)
+        #expect(batches.isFull && self.wakes.count == 0)
+        self.host.takeHeldBatches()
+        #expect(self.wakes.count == 1)
+        batches.noteTaken()
+        #expect(!batches.isFull && batches.count == 0)
     }
 
     @Test func `a thread that was given the shortest slice has it`() async throws {
@@ -61,4 +54,12 @@ import Testing
             #expect([.zero, ThreadSlice.shortest].contains(ThreadSlice.current))
         }
     }
+}
+
+private final class WakeCount: Sendable {
+    private let value = Atomic<Int>(0)
+
+    var count: Int { self.value.load(ordering: .relaxed) }
+
+    func add() { self.value.add(1, ordering: .relaxed) }
 }

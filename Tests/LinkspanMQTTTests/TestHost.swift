@@ -28,6 +28,8 @@ final class TestHost: BridgeLinkHost {
         var holdsBatches = false
         var heldBatches: [@Sendable () -> Void] = []
         var largestTake = 0
+        var eventLoop: (any EventLoop)?
+        var strayCount = 0
     }
 
     let events = EventLog<HostEvent>()
@@ -71,6 +73,10 @@ final class TestHost: BridgeLinkHost {
         for taken in held { taken() }
     }
 
+    /// From now on counts what is asked and delivered anywhere else.
+    func expectCalls(on eventLoop: any EventLoop) { self.state.withLock { $0.eventLoop = eventLoop } }
+
+    var strayCount: Int { self.state.withLock { $0.strayCount } }
     var heldBatchCount: Int { self.state.withLock { $0.heldBatches.count } }
     var largestTake: Int { self.state.withLock { $0.largestTake } }
 
@@ -108,6 +114,7 @@ final class TestHost: BridgeLinkHost {
 
     func takeWork(upTo limit: Int) -> LinkWork {
         self.state.withLock { state in
+            if state.eventLoop?.inEventLoop == false { state.strayCount += 1 }
             let count = min(limit, state.egress.count)
             let work = LinkWork(interest: state.interest, egress: Array(state.egress.prefix(count)))
             state.interest = []
@@ -124,6 +131,7 @@ final class TestHost: BridgeLinkHost {
 
     func deliver(_ messages: [IngressMessage], whenTaken: @escaping @Sendable () -> Void) {
         let isHeld = self.state.withLock { state in
+            if state.eventLoop?.inEventLoop == false { state.strayCount += 1 }
             if state.holdsBatches { state.heldBatches.append(whenTaken) }
             return state.holdsBatches
         }
@@ -141,10 +149,10 @@ final class TestConversation: Sendable {
     let host = TestHost()
     private let task: Task<Void, Never>
 
-    /// - Parameter host: of an earlier conversation, to go on with its work.
-    init(_ bridge: MQTTBridge, _ upstream: UpstreamURL) {
+    /// - Parameter eventLoop: to live on; one of its own choice when none is given.
+    init(_ bridge: MQTTBridge, _ upstream: UpstreamURL, on eventLoop: (any EventLoop)? = nil) {
         let host = self.host
-        let link = BridgeLink(logger: Logger(label: "test"), upstream: upstream, host: host)
+        let link = BridgeLink(logger: Logger(label: "test"), upstream: upstream, eventLoop: eventLoop, host: host)
         self.task = Task {
             do {
                 try await bridge.run(on: link)
@@ -157,8 +165,10 @@ final class TestConversation: Sendable {
     }
 
     /// Starts one and waits for the broker's acceptance.
-    static func connected(_ bridge: MQTTBridge, _ upstream: UpstreamURL) async throws -> TestConversation {
-        let conversation = TestConversation(bridge, upstream)
+    static func connected(
+        _ bridge: MQTTBridge, _ upstream: UpstreamURL, on eventLoop: (any EventLoop)? = nil
+    ) async throws -> TestConversation {
+        let conversation = TestConversation(bridge, upstream, on: eventLoop)
         try await conversation.facts()
         return conversation
     }

@@ -3,7 +3,9 @@ internal import Glibc
 internal import LinkspanBridgeKit
 internal import NIOCore
 
-/// Sole owner of one `struct mosquitto`, with its loop driven from outside. Not thread-safe: lives on its conversation's thread.
+/// Sole owner of one `struct mosquitto`, with its loop driven from outside. Not thread-safe: lives on the thread that connects, then on the
+/// event loop of its conversation. After ``connect(host:port:keepalive:bindAddress:sessionExpiry:)`` nothing here waits: the socket does not
+/// block, and what it does not take stays queued.
 ///
 /// Writes are deferred: publishing, subscribing and acknowledging only queue, until ``write()`` is called. The library sends the PUBACK of
 /// an incoming message by itself; that it waits for our ``write()`` is what lets a message survive a crash before it was taken.
@@ -112,10 +114,15 @@ struct MosquittoHandle: ~Copyable {
         for _ in 0..<Self.readLimit where !isEnough(self.inbox) {
             // One call reads as many packets as messages are under way, and decides by `errno` whether the socket is empty,
             // even by one that is left over from something else.
+            let heard = self.inbox.heardCount
             errno = 0
             let code = mosquitto_loop_read(self.raw, 1)
             if code != 0 { throw MosquittoError(code) }
-            if errno == EAGAIN || self.descriptor < 0 { return false }
+            let isEmpty = errno == EAGAIN
+            if self.descriptor < 0 { return false }
+            // Who queues an answer tells itself by a pipe that nobody empties, so that its EAGAIN says nothing about the socket.
+            let isAmbiguous = self.wantsWrite && self.inbox.heardCount != heard
+            if isEmpty, !isAmbiguous { return false }
         }
         return true
     }

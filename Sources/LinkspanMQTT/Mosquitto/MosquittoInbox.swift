@@ -36,6 +36,8 @@ final class MosquittoInbox {
     private var arrivals: [Arrival] = []
     private var arena = ByteBuffer()
     private(set) var arrivedBytes = 0
+    /// Packets that were put here since the beginning, modulo its range.
+    private(set) var heardCount: UInt32 = 0
 
     private struct Arrival {
         var topic: String
@@ -71,14 +73,17 @@ final class MosquittoInbox {
     }
 
     func append(published identifier: UInt16, reason: Int32) {
+        self.heardCount &+= 1
         self.published.append((identifier, reason))
     }
 
     func append(subscribed identifier: UInt16, granted: [Int32]) {
+        self.heardCount &+= 1
         self.subscribed.append((identifier, granted))
     }
 
     func append(unsubscribed identifier: UInt16) {
+        self.heardCount &+= 1
         self.unsubscribed.append(identifier)
     }
 
@@ -112,6 +117,7 @@ final class MosquittoInbox {
             self.arena.writeBytes(payload)
         }
         self.arrivedBytes += payload.count
+        self.heardCount &+= 1
         self.arrivals.append(arrival)
     }
 
