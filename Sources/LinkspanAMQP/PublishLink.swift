@@ -126,8 +126,10 @@ struct PublishLink: ~Copyable {
             try self.publish(message, now)
             guard written >= RabbitConnection.writeQuantum else { continue }
             written = 0
+            try self.connection.flush()
             if !self.connection.isWritable { break }
         }
+        try self.connection.flush()
         self.connection.setCorked(false)
     }
 

@@ -48,7 +48,7 @@ extension RabbitConnection {
         control.attach(amqp_get_sockfd(raw))
         try Self.logIn(raw, plan)
         isOwned = false
-        var connection = RabbitConnection(loggedIn: raw)
+        var connection = RabbitConnection(loggedIn: raw, isEncrypted: plan.isTLS)
         do throws(RabbitFailure) {
             try connection.openChannel(Self.channel)
         } catch {

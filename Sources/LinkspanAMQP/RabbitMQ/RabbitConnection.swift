@@ -10,10 +10,15 @@ struct RabbitConnection: ~Copyable {
     let descriptor: Int32
     /// As agreed with the upstream; zero when both sides want none.
     let heartbeat: Duration
+    let isEncrypted: Bool
+    /// Publishes that wait for ``flush()``.
+    var frames: FrameWriter
 
     /// Takes over `raw`, which is logged in.
-    init(loggedIn raw: amqp_connection_state_t) {
+    init(loggedIn raw: amqp_connection_state_t, isEncrypted: Bool) {
         self.raw = raw
+        self.isEncrypted = isEncrypted
+        self.frames = FrameWriter(channel: Self.channel, frameLimit: Int(amqp_get_frame_max(raw)))
         self.descriptor = amqp_get_sockfd(raw)
         self.heartbeat = .seconds(Int64(amqp_get_heartbeat(raw)))
         Self.boundSendQueue(of: self.descriptor)
@@ -98,7 +103,10 @@ struct RabbitConnection: ~Copyable {
     private static let unsentLimit: Int32 = 256 << 10
 
     /// Holds back half-filled packets while a batch is written, and sends the rest at its end (tcp(7), TCP_CORK).
+    ///
+    /// Without TLS a batch is one write as it is.
     mutating func setCorked(_ isCorked: Bool) {
+        guard self.isEncrypted else { return }
         var value: Int32 = isCorked ? 1 : 0
         setsockopt(self.descriptor, Int32(IPPROTO_TCP), TCP_CORK, &value, socklen_t(MemoryLayout<Int32>.size))
     }
