@@ -124,8 +124,8 @@ struct BenchmarkPage {
           what joining them saves.
         - A ratio is the median over the runs, each beside that run of the row's reference which stood next to it: what changes on the machine within
           seconds is in both. So it need not be the ratio of the two medians shown. Payloads have 128 bytes unless a row says otherwise. Rows that take long run three times
-          at most; in the rows `fan-out`, `steady` and `ping-pong` the floor and Linkspan run two to four times as often as the others, because what
-          the kernel costs wavers there by more than what sets them apart.
+          at most; in the rows `fan-out`, `steady`, `ping-pong` and `across` the floor and Linkspan run two to four times as often as the others, because
+          what the kernel costs wavers there by more than what sets them apart.
         - `linkspan-bridged` is Linkspan with a bridge to a Redis on the core of outside brokers, both ways, with `repair`: every publish leaves, comes
           back and is recognised. In the rows `choices` an instance has a core to itself, and so has its broker.
         - Each payload names its stream and number. A message that is lost, repeated, out of order or damaged is counted, and makes the command fail.
