@@ -294,12 +294,3 @@ final class Conversation {
 
 @available(*, unavailable)
 extension Conversation: Sendable {}
-
-/// Does not keep its object alive.
-private final class Weak<Object: AnyObject> {
-    weak var object: Object?
-
-    init(_ object: Object? = nil) {
-        self.object = object
-    }
-}

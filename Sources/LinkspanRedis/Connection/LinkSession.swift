@@ -155,12 +155,3 @@ final class LinkSession<Ingress: IngressRole> {
 
 @available(*, unavailable)
 extension LinkSession: Sendable {}
-
-/// Does not keep its object alive.
-final class Weak<Object: AnyObject> {
-    weak var object: Object?
-
-    init(_ object: Object) {
-        self.object = object
-    }
-}
