@@ -57,4 +57,12 @@ struct ReceiveBuffersTests {
         #expect(self.spare.take(capacity: 4096)?.capacity == 4096)
         #expect(self.spare.take(capacity: 1) == nil)
     }
+
+    @Test func `a buffer that no read would get is not kept`() {
+        self.spare.put(self.allocator.buffer(capacity: 131_072))
+        #expect(self.spare.take(capacity: 1) == nil)
+        self.spare.put(self.allocator.buffer(capacity: 65_536))
+        self.spare.put(self.allocator.buffer(capacity: 1024))
+        #expect(self.spare.take(capacity: 1)?.capacity == 65_536)
+    }
 }

@@ -14,7 +14,7 @@ struct ReceiveBuffers: RecvByteBufferAllocator {
     /// Fits the request of most clients.
     private static let firstSize: Int32 = 512
     fileprivate static let minimum: Int32 = 4 << 10
-    private static let maximum: Int32 = 64 << 10
+    fileprivate static let maximum: Int32 = 64 << 10
 
     init(spare: SpareBuffer) {
         self.spare = spare
@@ -60,11 +60,13 @@ final class SpareBuffer {
         return buffer
     }
 
-    /// Keeps `buffer` for the next read. What it holds counts as read, also where others hold it still.
+    /// Keeps `buffer` for the next read, unless it is of no size for one: TLS brings buffers of its own. What it holds counts as read, also where
+    /// others hold it still.
     func put(_ buffer: ByteBuffer) {
-        if buffer.capacity >= ReceiveBuffers.minimum { self.buffer = buffer }
+        let sizes = Int(ReceiveBuffers.minimum)...Int(ReceiveBuffers.maximum)
+        if sizes.contains(buffer.capacity) { self.buffer = buffer }
     }
 }
 
-// NIO asks for a channel's buffers on the channel's loop only.
+// NIO asks for a channel's buffers on the channel's loop only. A NIOLoopBound would be too large for where NIO keeps allocators, an allocation per connection.
 extension SpareBuffer: @unchecked Sendable {}
